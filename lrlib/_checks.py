@@ -1,0 +1,83 @@
+"""Argument checks shared by the package: each names the owner, the argument and the value."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+
+
+def integer(owner: str, name: str, value: object, *, minimum: int | None = None) -> int:
+    """Return `value` as an int; TypeError if it is not an integer, ValueError if too small."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{owner}: {name} must be an integer, got {value!r}")
+    if minimum is not None and value < minimum:
+        raise ValueError(f"{owner}: {name} must be at least {minimum}, got {value!r}")
+    return int(value)
+
+
+def number(
+    owner: str,
+    name: str,
+    value: object,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return `value` as a finite float inside [minimum, maximum] and (above, below)."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{owner}: {name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{owner}: {name} must be finite, got {value!r}")
+    for bound, broken, words in (
+        (minimum, minimum is not None and value < minimum, "at least"),
+        (maximum, maximum is not None and value > maximum, "at most"),
+        (above, above is not None and value <= above, "greater than"),
+        (below, below is not None and value >= below, "less than"),
+    ):
+        if broken:
+            raise ValueError(f"{owner}: {name} must be {words} {bound:g}, got {value!r}")
+    return float(value)
+
+
+def array(
+    owner: str,
+    name: str,
+    value: object,
+    *,
+    ndim: int | None = None,
+    minimum: float | None = None,
+    above: float | None = None,
+) -> np.ndarray:
+    """Return `value` as a non-empty float64 array of finite numbers."""
+    try:
+        out = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner}: {name} must be an array of numbers, got {value!r}") from None
+    if ndim is not None and out.ndim != ndim:
+        raise ValueError(f"{owner}: {name} must have {ndim} dimension(s), got shape {out.shape}")
+    if out.size == 0:
+        raise ValueError(f"{owner}: {name} must not be empty, got {value!r}")
+    bad = ~np.isfinite(out)
+    if minimum is not None:
+        bad |= out < minimum
+    if above is not None:
+        bad |= out <= above
+    if bad.any():
+        wanted = "finite"
+        if minimum is not None:
+            wanted += f" and at least {minimum:g}"
+        if above is not None:
+            wanted += f" and greater than {above:g}"
+        raise ValueError(f"{owner}: every entry of {name} must be {wanted}, got {out[bad][0]!r}")
+    return out
+
+
+def choice(owner: str, name: str, value: object, options: tuple[str, ...]) -> str:
+    """Return `value` if it is one of `options`."""
+    if value not in options:
+        raise ValueError(f"{owner}: {name} must be one of {', '.join(options)}, got {value!r}")
+    return value

@@ -1,0 +1,177 @@
+"""Chapter 01: the fixed learning rate, and the two limits it runs into."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lrlib import _checks
+from lrlib.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same factor at every step.
+
+    Args:
+        factor: at least 0. 1 is the peak itself.
+        total_iters: its length in steps, for ``Constant(total_iters=100).then(…)``; None (the
+            default) never ends. Unlike torch's ConstantLR it does not jump back to 1 at its end.
+    """
+
+    factor: float = 1.0
+    total_iters: int | None = None
+
+    def __post_init__(self) -> None:
+        factor = _checks.number("Constant", "factor", self.factor, minimum=0)
+        object.__setattr__(self, "factor", factor)
+        if self.total_iters is not None:
+            total = _checks.integer("Constant", "total_iters", self.total_iters, minimum=1)
+            object.__setattr__(self, "total_iters", total)
+
+    @property
+    def length(self) -> int | None:
+        return self.total_iters
+
+    def formula(self, step: int) -> float:
+        return self.factor
+
+
+def stability_limit(curvature: float, momentum: float = 0.0) -> float:
+    """The learning rate above which (heavy-ball) gradient descent on a quadratic diverges.
+
+    ``2 (1 + momentum) / curvature``, where `curvature` is the largest eigenvalue of the Hessian
+    (loss per squared parameter unit, above 0) and `momentum` is in [0, 1) and in PyTorch's form,
+    ``v = momentum * v + g; theta -= lr * v``. Source: Polyak (1964); chapter 01.
+    """
+    curvature = _checks.number("stability_limit", "curvature", curvature, above=0)
+    momentum = _checks.number("stability_limit", "momentum", momentum, minimum=0, below=1)
+    return 2 * (1 + momentum) / curvature
+
+
+def noise_floor(
+    lr: float,
+    curvature: float | Sequence[float],
+    gradient_variance: float | Sequence[float],
+    batch_size: int = 1,
+    momentum: float = 0.0,
+) -> float:
+    """The expected loss at which SGD with a fixed rate stops falling on a quadratic.
+
+    For the loss ``½ Σ h θ²`` and gradients ``h θ + noise`` of variance ``c / batch_size`` per
+    direction, the iterates settle at ``½ Σ η c (1+μ) / (B (1−μ) (2(1+μ) − η h))``; without
+    momentum ``½ Σ η c / (B (2 − η h))``. Exact, in units of the loss.
+
+    Args:
+        lr: learning rate η, above 0.
+        curvature: h, one number per direction, each above 0.
+        gradient_variance: c, the variance of a single sample's gradient per direction, at least 0;
+            one number per direction or one for all.
+        batch_size: B, samples per update.
+        momentum: μ in [0, 1), PyTorch's form.
+
+    Returns infinity if `lr` is at or above the stability limit: there is no floor then.
+    """
+    owner = "noise_floor"
+    lr = _checks.number(owner, "lr", lr, above=0)
+    h = np.atleast_1d(_checks.array(owner, "curvature", curvature, above=0))
+    c = np.atleast_1d(_checks.array(owner, "gradient_variance", gradient_variance, minimum=0))
+    batch_size = _checks.integer(owner, "batch_size", batch_size, minimum=1)
+    mu = _checks.number(owner, "momentum", momentum, minimum=0, below=1)
+    if c.size not in (1, h.size):
+        raise ValueError(
+            f"{owner}: gradient_variance must have 1 or {h.size} entries, got {c.size}"
+        )
+    if lr >= stability_limit(h.max(), mu):
+        return float("inf")
+    floor = lr * c * (1 + mu) / (batch_size * (1 - mu) * (2 * (1 + mu) - lr * h))
+    return float(0.5 * floor.sum())
+
+
+def largest_hessian_eigenvalue(
+    loss: Callable[[], torch.Tensor],
+    params: Iterable[torch.Tensor],
+    *,
+    start: torch.Tensor | None = None,
+    tol: float = 1e-3,
+    max_iter: int = 200,
+) -> tuple[float, torch.Tensor]:
+    """The largest eigenvalue of a loss's Hessian (its sharpness), by power iteration.
+
+    One backward pass is built once; each iteration is one Hessian–vector product, about the cost
+    of another backward pass. Power iteration finds the eigenvalue of largest magnitude; if that
+    is negative, the shifted matrix is iterated once more to find the largest one.
+
+    Args:
+        loss: called once, without arguments; returns a scalar tensor that depends on `params`.
+        params: the parameters, tensors with ``requires_grad``; any shapes, d entries in total.
+        start: first vector, shape (d,), for example the eigenvector of an earlier call; drawn
+            from a fixed seed if not given. torch's global random state is not touched.
+        tol: stop when ‖Hv − λv‖ ≤ tol·|λ|, which puts λ within tol·|λ| of an eigenvalue.
+        max_iter: Hessian–vector products at most; reaching it gives a RuntimeWarning.
+
+    Returns (eigenvalue, unit eigenvector of shape (d,)).
+    Raises TypeError or ValueError for bad arguments and if the loss or its gradient is not finite.
+    Source: Pearlmutter (1994) for the products.
+    """
+    owner = "largest_hessian_eigenvalue"
+    tol = _checks.number(owner, "tol", tol, above=0, below=1)
+    max_iter = _checks.integer(owner, "max_iter", max_iter, minimum=1)
+    params = [params] if isinstance(params, torch.Tensor) else list(params)
+    if not params or not all(isinstance(p, torch.Tensor) and p.requires_grad for p in params):
+        raise ValueError(f"{owner}: params must be tensors that require grad, got {params!r:.200}")
+    if not callable(loss):
+        raise TypeError(f"{owner}: loss must be a function without arguments, got {loss!r}")
+    size = sum(p.numel() for p in params)
+    if start is None:
+        start = torch.randn(size, generator=torch.Generator().manual_seed(0))
+    elif not isinstance(start, torch.Tensor) or start.shape != (size,) or not start.any():
+        raise ValueError(f"{owner}: start must be a non-zero tensor of shape ({size},)")
+    v = start.to(params[0]) / start.norm()
+
+    value = loss()
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        raise ValueError(f"{owner}: loss must return a scalar tensor, got {value!r}")
+    grads = torch.autograd.grad(value, params, create_graph=True)
+    flat = torch.cat([g.reshape(-1) for g in grads])
+    if not (torch.isfinite(value).all() and torch.isfinite(flat).all()):
+        raise ValueError(f"{owner}: the loss and its gradient must be finite, got loss {value!r}")
+
+    def product(vector: torch.Tensor) -> torch.Tensor:
+        if not flat.requires_grad:  # a loss linear in its parameters: the Hessian is zero
+            return torch.zeros_like(vector)
+        out = torch.autograd.grad(
+            flat, params, vector, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        return torch.cat([o.reshape(-1) for o in out])
+
+    def iterate(v: torch.Tensor, shift: float) -> tuple[float, torch.Tensor, bool]:
+        eigenvalue = 0.0
+        for _ in range(max_iter):
+            w = product(v) - shift * v
+            eigenvalue = float(v @ w)
+            if float((w - eigenvalue * v).norm()) <= tol * abs(eigenvalue):
+                return eigenvalue, v, True
+            norm = float(w.norm())
+            if norm == 0:
+                return 0.0, v, True
+            v = w / norm
+        return eigenvalue, v, False
+
+    eigenvalue, v, converged = iterate(v, 0.0)
+    if eigenvalue < 0:
+        shift = eigenvalue
+        above, v, converged = iterate(start.to(v) / start.norm(), shift)
+        eigenvalue = above + shift
+    if not converged:
+        warnings.warn(
+            f"{owner}: not converged after max_iter={max_iter} products; the eigenvalue "
+            f"{eigenvalue:.4g} is a lower bound",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return eigenvalue, v

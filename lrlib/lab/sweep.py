@@ -1,0 +1,369 @@
+"""Train every combination of schedule, peak and seed at once, and pick peaks honestly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+
+from lrlib import _checks
+from lrlib.lab import settings
+from lrlib.lab._progress import Progress
+from lrlib.lab._stacked import StackedAdamW, StackedModule, StackedSGD, stack
+from lrlib.lab.data import SPLITS
+from lrlib.lab.models import Task
+from lrlib.schedule import Schedule
+
+OPTIMIZERS = ("sgd", "adamw")
+_EVAL_CHUNK = 200_000  # slices × examples evaluated at once; bounds the memory of an evaluation
+
+
+class GridEdgeError(RuntimeError):
+    """The best peak lies on the edge of its grid, so a better one may lie outside."""
+
+
+def batches(seed: int, n: int, steps: int, batch_size: int | None) -> Iterator[Tensor]:
+    """The indices of the examples of every step: `steps` int64 tensors of shape (batch_size,).
+
+    Every epoch is a fresh permutation of ``range(n)``, cut into whole batches, the rest dropped,
+    as a DataLoader with ``shuffle=True, drop_last=True`` does. None means the full batch, in order.
+    """
+    rng = np.random.default_rng([seed, 1])
+    done = 0
+    while done < steps:
+        if batch_size is None:
+            yield torch.arange(n)
+            done += 1
+            continue
+        order = torch.from_numpy(rng.permutation(n))
+        for start in range(0, n - batch_size + 1, batch_size):
+            if done == steps:
+                return
+            yield order[start : start + batch_size]
+            done += 1
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """What a sweep measured. The axes are (schedule, peak, seed) and then time.
+
+    Attributes:
+        schedules: names of the schedules.
+        peaks: float64, (schedules, peaks): the grid of each schedule.
+        seeds: the seeds.
+        eval_steps: int, (evaluations,): updates made at each evaluation.
+        train_loss: float32, (schedules, peaks, seeds, steps): loss of each step's batch, before
+            its update, in nats for cross-entropy.
+        metrics: "val_error", "val_loss", "test_error", … -> float32, (schedules, peaks, seeds,
+            evaluations). Errors are shares in [0, 1].
+        lr: float32, (schedules, peaks, seeds, steps): the rates that were applied.
+        states: parameters at each evaluation if they were kept, else empty.
+
+    A run that diverged is NaN from the step of its first non-finite loss.
+    """
+
+    task: Task
+    schedules: tuple[str, ...]
+    peaks: np.ndarray
+    seeds: tuple[int, ...]
+    eval_steps: np.ndarray
+    train_loss: np.ndarray
+    metrics: dict[str, np.ndarray]
+    lr: np.ndarray
+    states: list[dict[str, Tensor]] = field(default_factory=list, repr=False)
+
+    def at(self, metric: str, step: int | None = None) -> np.ndarray:
+        """`metric` after `step` updates (default: the last evaluation), (schedules, peaks, seeds).
+
+        `metric` is a key of `metrics`; `step` must be one of `eval_steps`.
+        """
+        _checks.choice("SweepResult", "metric", metric, tuple(self.metrics))
+        return self.metrics[metric][..., self._evaluation(step)]
+
+    def _evaluation(self, step: int | None) -> int:
+        if step is None:
+            return -1
+        found = np.flatnonzero(self.eval_steps == step)
+        if not found.size:
+            raise ValueError(
+                f"SweepResult: step must be one of {self.eval_steps.tolist()}, got {step!r}"
+            )
+        return int(found[0])
+
+    def model(self, schedule: str, peak: float, seed: int, step: int | None = None) -> nn.Module:
+        """The trained model of one run after `step` updates; needs ``keep_states=True``."""
+        if not self.states:
+            raise ValueError("SweepResult: no parameters were kept; sweep with keep_states=True")
+        _checks.choice("SweepResult", "schedule", schedule, self.schedules)
+        i = self.schedules.index(schedule)
+        j = np.flatnonzero(self.peaks[i] == peak)
+        if not j.size:
+            raise ValueError(
+                f"SweepResult: peak must be one of {self.peaks[i].tolist()}, got {peak!r}"
+            )
+        if seed not in self.seeds:
+            raise ValueError(f"SweepResult: seed must be one of {self.seeds}, got {seed!r}")
+        k = self.seeds.index(seed)
+        index = (i * self.peaks.shape[1] + int(j[0])) * len(self.seeds) + k
+        model = self.task.model(seed)
+        state = self.states[self._evaluation(step)]
+        model.load_state_dict({name: p[index] for name, p in state.items()})
+        return model
+
+    def best_peaks(self, metric: str = "val_error", step: int | None = None) -> dict[str, float]:
+        """Each schedule's peak with the lowest mean `metric` over the seeds.
+
+        A peak at which any run diverged counts as infinitely bad. Raises GridEdgeError if the
+        best peak is the first or last of its grid: widen the grid then.
+        """
+        values = self.at(metric, step).astype(np.float64)
+        means = np.where(np.isnan(values), np.inf, values).mean(-1)
+        best = {}
+        for name, peaks, row in zip(self.schedules, self.peaks, means, strict=True):
+            i = int(np.argmin(row))
+            if not np.isfinite(row[i]):
+                raise GridEdgeError(f"{name}: at every peak of {peaks.tolist()} a run diverged")
+            if i in (0, len(row) - 1):
+                raise GridEdgeError(
+                    f"{name}: the best peak, {peaks[i]:g}, lies on the edge of the grid "
+                    f"{peaks.tolist()}; widen the grid"
+                )
+            best[name] = float(peaks[i])
+        return best
+
+
+def sweep(
+    task: Task,
+    schedules: Mapping[str, Schedule],
+    peaks: Sequence[float] | Mapping[str, float | Sequence[float]],
+    seeds: Sequence[int],
+    *,
+    steps: int,
+    batch_size: int | None = 32,
+    optimizer: str = "sgd",
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    eval_steps: Sequence[int] | None = None,
+    evaluate: Sequence[str] = ("val", "test"),
+    keep_states: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+) -> SweepResult:
+    """Train ``schedules × peaks × seeds`` models as one stack, each at its own rate.
+
+    Runs with the same seed start from the same weights and see the same batches, whatever the
+    schedule and the peak, so their differences are paired. Run (schedule, peak, seed) equals a
+    plain torch.optim loop over ``batches(seed, …)`` from ``task.model(seed)``, to float32
+    rounding, and does not depend on what else is in the sweep.
+
+    Args:
+        schedules: name -> shape.
+        peaks: one grid for all schedules, or name -> grid (or a single tuned peak); grids of one
+            length, each above 0.
+        seeds: for example ``lab.seeds(8)``.
+        steps: updates of every run.
+        batch_size: examples per update; None is the whole training set.
+        optimizer: "sgd" (with `momentum`, `nesterov`, `weight_decay`) or "adamw" (with `betas`,
+            `eps`, `weight_decay`), defined as in torch.optim.
+        eval_steps: updates after which to evaluate, in [0, steps]; default the end only.
+        evaluate: splits to evaluate: any of "train", "val", "test".
+        keep_states: keep the parameters at every evaluation (see SweepResult.model).
+        device: see lab.device.
+        progress: show a progress line if it takes more than two seconds.
+
+    Raises ValueError or TypeError naming the argument; RuntimeError if an applied rate differs
+    from the plan.
+    """
+    plan = _Plan.checked(schedules, peaks, seeds, steps)
+    n = len(task.data.train_x)
+    if batch_size is not None:
+        batch_size = _checks.integer("sweep", "batch_size", batch_size, minimum=1)
+        if batch_size > n:
+            raise ValueError(
+                f"sweep: batch_size must be at most the {n} training examples, got {batch_size}"
+            )
+    for split in evaluate:
+        _checks.choice("sweep", "evaluate", split, SPLITS)
+    eval_steps = _checked_eval_steps(eval_steps, plan.steps)
+    where = settings.device(device)
+
+    models = {seed: task.model(seed) for seed in plan.seeds}
+    runs = len(schedules) * plan.peaks.shape[1]
+    stacked = stack([models[seed] for seed in plan.seeds] * runs, task.loss, where)
+    update = _optimizer(stacked, optimizer, momentum, nesterov, betas, eps, weight_decay)
+
+    x, y = (t.to(where) for t in task.data.split("train"))
+    rates = torch.from_numpy(plan.rates().astype(np.float32)).to(where)  # (steps, slices)
+    streams = [batches(seed, n, plan.steps, batch_size) for seed in plan.seeds]
+    losses: list[Tensor] = []
+    metrics: dict[str, list[Tensor]] = {f"{s}_{m}": [] for s in evaluate for m in ("loss", "error")}
+    states: list[dict[str, Tensor]] = []
+
+    def record() -> None:
+        for split in evaluate:
+            loss, error = _evaluate(stacked, *(t.to(where) for t in task.data.split(split)))
+            metrics[f"{split}_loss"].append(loss)
+            metrics[f"{split}_error"].append(error)
+        if keep_states:
+            states.append({name: p.detach().cpu().clone() for name, p in stacked.params.items()})
+
+    full = None
+    if batch_size is None:  # the same examples at every step: no need to gather them again
+        full = x.expand(plan.slices, *x.shape), y.expand(plan.slices, *y.shape)
+    with torch.no_grad(), Progress(plan.steps, f"training {plan.slices} models", progress) as bar:
+        for t in range(plan.steps):
+            if t in eval_steps:
+                record()
+            if full is None:
+                index = torch.stack([next(s) for s in streams]).to(where)
+                batch = (_for_every_run(x[index], runs), _for_every_run(y[index], runs))
+            else:
+                batch = full
+            loss, grads = stacked.gradients(*batch)
+            update.step(grads, rates[t])
+            losses.append(loss)
+            bar.update(t + 1)
+        if plan.steps in eval_steps:
+            record()
+
+    applied = torch.stack(update.applied).cpu().numpy()
+    if not np.array_equal(applied, plan.rates().astype(np.float32)):
+        raise RuntimeError("sweep: the applied learning rates differ from the planned ones")
+    train_loss = torch.stack(losses).cpu().numpy()
+    diverged_at = np.where(
+        np.isfinite(train_loss).all(0), plan.steps + 1, np.argmin(np.isfinite(train_loss), axis=0)
+    )
+    train_loss[np.arange(plan.steps)[:, None] >= diverged_at] = np.nan
+    shape = (len(schedules), plan.peaks.shape[1], len(plan.seeds), -1)
+    measured = {}
+    for name, values in metrics.items():
+        table = torch.stack(values).cpu().numpy()
+        table[np.array(eval_steps)[:, None] >= diverged_at] = np.nan
+        measured[name] = table.T.reshape(shape)
+    return SweepResult(
+        task=task,
+        schedules=tuple(schedules),
+        peaks=plan.peaks,
+        seeds=plan.seeds,
+        eval_steps=np.array(eval_steps),
+        train_loss=train_loss.T.reshape(shape),
+        metrics=measured,
+        lr=applied.T.reshape(shape),
+        states=states,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """The checked grid of a sweep; slices are ordered by schedule, then peak, then seed."""
+
+    shapes: tuple[Schedule, ...]
+    peaks: np.ndarray
+    seeds: tuple[int, ...]
+    steps: int
+
+    @classmethod
+    def checked(cls, schedules: object, peaks: object, seeds: object, steps: object) -> _Plan:
+        if not isinstance(schedules, Mapping) or not schedules:
+            raise TypeError(f"sweep: schedules must map names to Schedules, got {schedules!r}")
+        for name, shape in schedules.items():
+            if not isinstance(shape, Schedule):
+                raise TypeError(f"sweep: schedules[{name!r}] must be a Schedule, got {shape!r}")
+        if isinstance(peaks, Mapping):
+            if set(peaks) != set(schedules):
+                raise ValueError(
+                    f"sweep: peaks must name the schedules {sorted(schedules)}, got {sorted(peaks)}"
+                )
+            grids = [np.atleast_1d(peaks[name]) for name in schedules]
+        else:
+            grids = [np.atleast_1d(peaks)] * len(schedules)
+        grids = [_checks.array("sweep", "peaks", grid, ndim=1, above=0) for grid in grids]
+        if len({len(grid) for grid in grids}) > 1:
+            raise ValueError(
+                f"sweep: peaks must be grids of one length, got lengths {[len(g) for g in grids]}"
+            )
+        for grid in grids:
+            if (np.diff(grid) <= 0).any():
+                raise ValueError(f"sweep: peaks must ascend strictly, got {grid.tolist()}")
+        if isinstance(seeds, str | int) or not len(seeds):
+            raise TypeError(f"sweep: seeds must be a non-empty sequence of integers, got {seeds!r}")
+        seeds = tuple(_checks.integer("sweep", "seeds", s, minimum=0) for s in seeds)
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"sweep: seeds must differ, got {seeds!r}")
+        steps = _checks.integer("sweep", "steps", steps, minimum=1)
+        return cls(tuple(schedules.values()), np.array(grids), seeds, steps)
+
+    @property
+    def slices(self) -> int:
+        return self.peaks.size * len(self.seeds)
+
+    def rates(self) -> np.ndarray:
+        """The planned rate of every step and slice, float64, (steps, slices)."""
+        factors = np.stack([shape.sample(self.steps) for shape in self.shapes])
+        rates = self.peaks[:, :, None] * factors[:, None, :]  # (schedules, peaks, steps)
+        return np.repeat(rates.reshape(-1, self.steps), len(self.seeds), axis=0).T
+
+
+def _checked_eval_steps(eval_steps: Sequence[int] | None, steps: int) -> list[int]:
+    if eval_steps is None:
+        return [steps]
+    out = [_checks.integer("sweep", "eval_steps", s, minimum=0) for s in eval_steps]
+    if not out or out != sorted(set(out)) or out[-1] > steps:
+        raise ValueError(
+            f"sweep: eval_steps must ascend within [0, {steps}], got {list(eval_steps)!r}"
+        )
+    return out
+
+
+def _optimizer(
+    stacked: StackedModule,
+    optimizer: str,
+    momentum: float,
+    nesterov: bool,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> StackedSGD | StackedAdamW:
+    _checks.choice("sweep", "optimizer", optimizer, OPTIMIZERS)
+    weight_decay = _checks.number("sweep", "weight_decay", weight_decay, minimum=0)
+    if optimizer == "sgd":
+        momentum = _checks.number("sweep", "momentum", momentum, minimum=0, below=1)
+        if nesterov and not momentum:
+            raise ValueError("sweep: nesterov needs momentum above 0, got momentum=0")
+        return StackedSGD(stacked.params, momentum, bool(nesterov), weight_decay)
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ValueError(f"sweep: betas must be two numbers, got {betas!r}")
+    betas = tuple(_checks.number("sweep", "betas", b, minimum=0, below=1) for b in betas)
+    eps = _checks.number("sweep", "eps", eps, above=0)
+    return StackedAdamW(stacked.params, betas, eps, weight_decay)
+
+
+def _for_every_run(batch: Tensor, runs: int) -> Tensor:
+    """(seeds, batch, …) -> (runs × seeds, batch, …): the batches are shared between runs."""
+    return batch.repeat(runs, *(1,) * (batch.dim() - 1))
+
+
+def _evaluate(stacked: StackedModule, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean loss and share of wrong answers of every slice on one split, each of shape (slices,).
+
+    The loss is averaged over examples, in chunks; a slice with a non-finite loss is NaN in both.
+    """
+    slices = len(next(iter(stacked.params.values())))
+    chunk = max(1, _EVAL_CHUNK // slices)
+    loss, wrong = torch.zeros(2, slices, dtype=torch.float64, device=x.device)
+    for start in range(0, len(x), chunk):
+        xs, ys = x[start : start + chunk], y[start : start + chunk]
+        outputs = stacked.forward(xs.expand(slices, *xs.shape))
+        losses = vmap(stacked.loss, in_dims=(0, None))(outputs, ys)
+        loss += losses.double() * len(xs)
+        wrong += (outputs.argmax(-1) != ys).double().flatten(1).mean(1) * len(xs)
+    loss, wrong = loss / len(x), wrong / len(x)
+    bad = ~torch.isfinite(loss)
+    return loss.masked_fill(bad, torch.nan), wrong.masked_fill(bad, torch.nan)
