@@ -48,17 +48,21 @@ def array(
     name: str,
     value: object,
     *,
-    ndim: int | None = None,
+    ndim: int | tuple[int, ...] | None = None,
     minimum: float | None = None,
     above: float | None = None,
 ) -> np.ndarray:
-    """Return `value` as a non-empty float64 array of finite numbers."""
+    """Return `value` as a non-empty float64 array of finite numbers, of (one of) `ndim`."""
     try:
+        if np.asarray(value).dtype == object:  # it may hold None, which numpy takes for NaN
+            raise TypeError
         out = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{owner}: {name} must be an array of numbers, got {value!r}") from None
-    if ndim is not None and out.ndim != ndim:
-        raise ValueError(f"{owner}: {name} must have {ndim} dimension(s), got shape {out.shape}")
+    wanted_ndim = (ndim,) if isinstance(ndim, int) else ndim
+    if wanted_ndim is not None and out.ndim not in wanted_ndim:
+        words = " or ".join(str(n) for n in wanted_ndim)
+        raise ValueError(f"{owner}: {name} must have {words} dimension(s), got {value!r:.200}")
     if out.size == 0:
         raise ValueError(f"{owner}: {name} must not be empty, got {value!r}")
     bad = ~np.isfinite(out)
@@ -72,7 +76,8 @@ def array(
             wanted += f" and at least {minimum:g}"
         if above is not None:
             wanted += f" and greater than {above:g}"
-        raise ValueError(f"{owner}: every entry of {name} must be {wanted}, got {out[bad][0]!r}")
+        first = out[bad][0].item()
+        raise ValueError(f"{owner}: every entry of {name} must be {wanted}, got {first!r}")
     return out
 
 

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from lrlib import _checks
@@ -78,13 +77,14 @@ def noise_floor(
     """
     owner = "noise_floor"
     lr = _checks.number(owner, "lr", lr, above=0)
-    h = np.atleast_1d(_checks.array(owner, "curvature", curvature, above=0))
-    c = np.atleast_1d(_checks.array(owner, "gradient_variance", gradient_variance, minimum=0))
+    h = _checks.array(owner, "curvature", curvature, ndim=(0, 1), above=0)
+    c = _checks.array(owner, "gradient_variance", gradient_variance, ndim=(0, 1), minimum=0)
     batch_size = _checks.integer(owner, "batch_size", batch_size, minimum=1)
     mu = _checks.number(owner, "momentum", momentum, minimum=0, below=1)
     if c.size not in (1, h.size):
         raise ValueError(
-            f"{owner}: gradient_variance must have 1 or {h.size} entries, got {c.size}"
+            f"{owner}: gradient_variance must have 1 or {h.size} entries, got "
+            f"{gradient_variance!r:.200}"
         )
     if lr >= stability_limit(h.max(), mu):
         return float("inf")
@@ -130,13 +130,19 @@ def largest_hessian_eigenvalue(
     if start is None:
         start = torch.randn(size, generator=torch.Generator().manual_seed(0))
     elif not isinstance(start, torch.Tensor) or start.shape != (size,) or not start.any():
-        raise ValueError(f"{owner}: start must be a non-zero tensor of shape ({size},)")
+        raise ValueError(
+            f"{owner}: start must be a non-zero tensor of shape ({size},), got {start!r:.200}"
+        )
     v = start.to(params[0]) / start.norm()
 
     value = loss()
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         raise ValueError(f"{owner}: loss must return a scalar tensor, got {value!r}")
-    grads = torch.autograd.grad(value, params, create_graph=True)
+    if not value.requires_grad:
+        raise ValueError(f"{owner}: loss must depend on the params, got {value!r}, which does not")
+    grads = torch.autograd.grad(
+        value, params, create_graph=True, allow_unused=True, materialize_grads=True
+    )
     flat = torch.cat([g.reshape(-1) for g in grads])
     if not (torch.isfinite(value).all() and torch.isfinite(flat).all()):
         raise ValueError(f"{owner}: the loss and its gradient must be finite, got loss {value!r}")
@@ -149,12 +155,17 @@ def largest_hessian_eigenvalue(
         )
         return torch.cat([o.reshape(-1) for o in out])
 
+    rounding = 4 * torch.finfo(v.dtype).eps
+
     def iterate(v: torch.Tensor, shift: float) -> tuple[float, torch.Tensor, bool]:
         eigenvalue = 0.0
         for _ in range(max_iter):
             w = product(v) - shift * v
             eigenvalue = float(v @ w)
-            if float((w - eigenvalue * v).norm()) <= tol * abs(eigenvalue):
+            # The error allowed is a share of the eigenvalue itself, not of the shifted one, which
+            # can be far larger; but no less than what rounding leaves of the shift.
+            allowed = tol * abs(eigenvalue + shift) + rounding * abs(shift)
+            if float((w - eigenvalue * v).norm()) <= allowed:
                 return eigenvalue, v, True
             norm = float(w.norm())
             if norm == 0:

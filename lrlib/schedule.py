@@ -10,6 +10,8 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,13 +59,13 @@ class Schedule(ABC):
         step = _checks.integer(type(self).__name__, "step", step, minimum=0)
         if self.length is not None:
             step = min(step, self.length)
-        value = float(self.formula(step))
-        if not (math.isfinite(value) and value >= 0):
+        value = self.formula(step)
+        if not (isinstance(value, Real) and 0 <= value < math.inf):  # NaN is neither
             raise ValueError(
                 f"{type(self).__name__}: the factor at step {step} must be finite and at least 0, "
                 f"got {value!r}"
             )
-        return value
+        return float(value)
 
     def sample(self, n: int) -> np.ndarray:
         """The factors at steps 0 … n-1, a float64 array of shape (n,). Touches no optimizer."""
@@ -174,7 +176,7 @@ class Then(Schedule):
                 f"Then: milestones must have one entry fewer than schedules "
                 f"({len(schedules) - 1}), got {self.milestones!r}"
             )
-        if any(a >= b for a, b in zip(milestones, milestones[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(milestones)):
             raise ValueError(f"Then: milestones must ascend strictly, got {self.milestones!r}")
         object.__setattr__(self, "schedules", schedules)
         object.__setattr__(self, "milestones", milestones)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import warnings
 import weakref
 from typing import Any
@@ -65,7 +67,6 @@ class ScheduledLR(LRScheduler):
         self._base: dict[str, list[float]] = {name: [] for name in self._shapes}
         self._optimizer_called = False
         self._adopt_new_groups()
-        self._apply()
 
         # The hooks hold the scheduler weakly: one that was thrown away must not act any more.
         me = weakref.ref(self)
@@ -122,9 +123,10 @@ class ScheduledLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Counter, base values, and the schedules as text; passes ``weights_only=True``."""
+        new = self._new_bases()  # of groups added since the last update
         return {
             "last_epoch": self.last_epoch,
-            "base": {name: list(values) for name, values in self._base.items()},
+            "base": {name: [*values, *new[name]] for name, values in self._base.items()},
             "shapes": {name: repr(shape) for name, shape in self._shapes.items()},
         }
 
@@ -136,7 +138,7 @@ class ScheduledLR(LRScheduler):
         Raises ValueError if the state is not one of ScheduledLR, or is of other groups.
         """
         try:
-            last_epoch = int(state_dict["last_epoch"])
+            last_epoch = operator.index(state_dict["last_epoch"])
             base = {name: [float(v) for v in vs] for name, vs in state_dict["base"].items()}
             shapes = dict(state_dict["shapes"])
             saved_groups = len(base["lr"])
@@ -147,6 +149,12 @@ class ScheduledLR(LRScheduler):
             ) from error
         if last_epoch < 0:
             raise ValueError(f"ScheduledLR: last_epoch must be at least 0, got {last_epoch}")
+        for name, values in base.items():
+            if len(values) != saved_groups or not all(0 <= value < math.inf for value in values):
+                raise ValueError(
+                    f"ScheduledLR: state_dict must hold one finite base {name} of at least 0 for "
+                    f"each of its {saved_groups} group(s), got {values!r}"
+                )
         if saved_groups != len(self.optimizer.param_groups):
             raise ValueError(
                 f"ScheduledLR: state_dict is of {saved_groups} parameter group(s), but the "
@@ -190,6 +198,8 @@ class ScheduledLR(LRScheduler):
                 raise ValueError(
                     f"ScheduledLR: momentum must stay in [0, 1), got {value!r} at step {step}"
                 )
+        for name in rows:
+            self._unshare(name)
         for name, values in rows.items():
             for group, base, value in zip(
                 self.optimizer.param_groups, self._base[name], values, strict=False
@@ -197,21 +207,48 @@ class ScheduledLR(LRScheduler):
                 group[f"initial_{name}"] = base
                 _write(group, name, value)
 
-    def _adopt_new_groups(self) -> bool:
-        """Take up the groups that have no base value yet; True if there were any."""
+    def _unshare(self, name: str) -> None:
+        """Give every group a tensor of its own where one was built on a common tensor.
+
+        torch hands the tensor ``lr=`` to every group without its own, and keeps it as the default
+        of groups added later. What is written for one group must reach neither.
+        """
+        seen: set[int] = set()
+        for group in self.optimizer.param_groups:
+            current = _read(group, name)
+            if not isinstance(current, Tensor):
+                continue
+            if current is _read(self.optimizer.defaults, name):
+                _replace(self.optimizer.defaults, name, current.clone())
+            if id(current) in seen:
+                _replace(group, name, current.clone())
+            seen.add(id(current))
+
+    def _new_bases(self) -> dict[str, list[float]]:
+        """The base values of the groups that were added since the last look."""
         known, groups = len(self._base["lr"]), self.optimizer.param_groups
-        found = {
+        return {
             name: [_base_value(g, name, i) for i, g in enumerate(groups) if i >= known]
             for name in self._shapes
         }
+
+    def _adopt_new_groups(self) -> None:
+        """Take up the groups that have no base value yet, and write their current values."""
+        found = self._new_bases()
+        if not found["lr"]:
+            return
+        if not self._base["lr"] and "weight_decay" in found and not any(found["weight_decay"]):
+            raise ValueError(
+                "ScheduledLR: weight_decay is scheduled, but every parameter group has "
+                "weight_decay=0; build the optimizer with weight_decay, or leave the schedule out"
+            )
         for name, values in found.items():
             self._base[name].extend(values)
-        return len(groups) > known
+        self._apply()
 
     def _before_optimizer_step(self) -> None:
         self._optimizer_called = True
-        if self._adopt_new_groups():
-            self._apply()
+        self._adopt_new_groups()
 
 
 def _base_value(group: dict[str, Any], name: str, index: int) -> float:
@@ -238,7 +275,12 @@ def _write(group: dict[str, Any], name: str, value: float) -> None:
     current = _read(group, name)
     if isinstance(current, Tensor):
         current.fill_(value)
-    elif name == "momentum" and "betas" in group:
+    else:
+        _replace(group, name, value)
+
+
+def _replace(group: dict[str, Any], name: str, value: float | Tensor) -> None:
+    if name == "momentum" and "betas" in group:
         group["betas"] = (value, *group["betas"][1:])
     else:
         group[name] = value

@@ -76,7 +76,7 @@ class StackedModule:
 
         leaves = {name: p.requires_grad_() for name, p in self.params.items()}
         with torch.enable_grad():
-            losses = vmap(loss, randomness="different")(leaves, x, y)
+            losses = vmap(loss)(leaves, x, y)
             values = torch.autograd.grad(losses.sum(), list(leaves.values()))
         for p in leaves.values():
             p.requires_grad_(False)

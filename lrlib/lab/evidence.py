@@ -24,6 +24,9 @@ class Evidence:
     seeds: int
     verdict: str
 
+    def _ipython_display_(self) -> None:
+        """Show nothing: `claim` has printed its line already."""
+
 
 def claim(
     text: str,
@@ -65,11 +68,14 @@ def claim(
         raise TypeError(f"claim: text must be a sentence, got {text!r}")
     _checks.choice("claim", "scale", scale, ("linear", "ratio"))
     confidence = _checks.number("claim", "confidence", confidence, above=0, below=1)
-    values = np.asarray(effect, dtype=np.float64)
+    try:
+        values = np.asarray(effect, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"claim: effect must be one or more numbers, got {effect!r}") from None
     if values.ndim > 1 or values.size == 0 or (values.ndim == 1 and values.size < 3):
         raise ValueError(
             f"claim: effect must be a number or one number for each of at least 3 seeds, got "
-            f"shape {values.shape}"
+            f"shape {values.shape}: {effect!r:.200}"
         )
     low_bound, high_bound = _bounds(above, below, within, no_difference, scale)
     mean, low, high = _interval(values, confidence, scale)
@@ -134,11 +140,14 @@ def _wanted(above, below, within, no_difference, scale) -> str:
 def _interval(values: np.ndarray, confidence: float, scale: str) -> tuple[float, float, float]:
     if not np.isfinite(values).all():
         return np.nan, np.nan, np.nan
+    if scale == "ratio" and (values <= 0).any():
+        raise ValueError(
+            f"claim: effect must hold ratios above 0 with scale='ratio', got "
+            f"{values.min().item()!r}"
+        )
     if values.ndim == 0:
         return (float(values),) * 3
     if scale == "ratio":
-        if (values <= 0).any():
-            raise ValueError(f"claim: ratios must be above 0, got {values.min():g}")
         return tuple(np.exp(x) for x in _interval(np.log(values), confidence, "linear"))
     if np.ptp(values) == 0:  # every seed agrees; the t interval would warn and give NaN
         return (float(values[0]),) * 3

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
 from lrlib import _checks
+
+if TYPE_CHECKING:
+    from lrlib.lab.sweep import SweepResult
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the dashes tell schedules
 # apart in greyscale. A schedule keeps its colour through the whole book.
@@ -24,7 +28,7 @@ SCHEDULES: dict[str, dict[str, object]] = {
     "one-cycle": {"color": "#7B3294", "linestyle": "-"},
     "warm-up": {"color": "#B22222", "linestyle": (0, (3, 1, 1, 1))},
     "inverse square root": {"color": "#5E8C31", "linestyle": (0, (1, 1))},
-    "optimal": {"color": "#777777", "linestyle": ":"},
+    "optimal": {"color": "#777777", "linestyle": ":", "linewidth": 2.6},
 }
 
 
@@ -39,6 +43,14 @@ def look(schedule: str) -> dict[str, object]:
     return dict(SCHEDULES[schedule])
 
 
+def _numbers(owner: str, name: str, value: object) -> np.ndarray:
+    """`value` as a float64 array; NaN is allowed, for runs that diverged."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner}: {name} must be an array of numbers, got {value!r}") from None
+
+
 def band(
     ax: Axes,
     x: np.ndarray,
@@ -49,9 +61,13 @@ def band(
     **line: object,
 ) -> None:
     """Draw the median of `runs` over the first axis, (runs, points), with a percentile band."""
-    runs = np.asarray(runs, dtype=np.float64)
+    given, runs = runs, _numbers("band", "runs", runs)
     if runs.ndim != 2 or runs.shape[1] != len(x):
-        raise ValueError(f"band: runs must have shape (runs, {len(x)}), got {runs.shape}")
+        raise ValueError(
+            f"band: runs must have shape (runs, {len(x)}), got shape {runs.shape}: {given!r:.200}"
+        )
+    if np.shape(interval) != (2,) or not 0 <= interval[0] < interval[1] <= 100:
+        raise ValueError(f"band: interval must be two ascending percentiles, got {interval!r}")
     kept = np.isfinite(runs).all(0)  # a rate at which one run diverged has no band
     middle = np.median(runs, axis=0)
     low, high = np.percentile(runs[:, kept], interval, axis=0)
@@ -59,6 +75,35 @@ def band(
     ax.fill_between(
         np.asarray(x)[kept], low, high, color=drawn.get_color(), alpha=0.18, linewidth=0
     )
+
+
+def shades(n: int) -> list[tuple[float, float, float, float]]:
+    """`n` colours from dark to light, for an ordered quantity such as the rate or the batch."""
+    n = _checks.integer("shades", "n", n, minimum=1)
+    return [plt.get_cmap("viridis")(x) for x in np.linspace(0.0, 0.7, n)]
+
+
+def loss_and_rate(
+    result: SweepResult,
+    runs: dict[str, tuple[str, int, dict[str, object]]],
+    *,
+    width: int = 1,
+    height: float = 4.8,
+) -> tuple[Axes, Axes]:
+    """Training loss over the steps (median and band over seeds), the applied rates underneath.
+
+    `runs` maps the name of a curve to (schedule, index of its peak, keywords for ``Axes.plot``);
+    `width` is the smoothing window in steps. Returns the two axes.
+    """
+    _, (top, bottom) = plt.subplots(2, 1, sharex=True, height_ratios=(3, 1), figsize=(7.6, height))
+    steps = np.arange(result.train_loss.shape[-1])
+    for name, (schedule, peak, line) in runs.items():
+        i = result.schedules.index(schedule)
+        band(top, steps, smooth(result.train_loss[i, peak], width), label=name, **line)
+        bottom.plot(steps, result.lr[i, peak, 0], **line)
+    top.set(ylabel="training loss (nats)")
+    bottom.set(xlabel="step", ylabel="applied rate")
+    return top, bottom
 
 
 def name_line(ax: Axes, x: float, y: float, text: str, **kwargs: object) -> None:
@@ -73,7 +118,13 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
     The length stays the same, and nothing is shifted in time.
     """
     width = _checks.integer("smooth", "width", width, minimum=1)
-    values = np.asarray(values, dtype=np.float64)
+    given, values = values, _numbers("smooth", "values", values)
+    if values.ndim == 0 or values.size == 0:
+        raise ValueError(f"smooth: values must not be empty or a single number, got {given!r}")
     kernel = np.ones(width)
-    count = np.convolve(np.ones(values.shape[-1]), kernel, "same")
-    return np.apply_along_axis(lambda row: np.convolve(row, kernel, "same") / count, -1, values)
+    n, first = values.shape[-1], (width - 1) // 2
+
+    def total(row: np.ndarray) -> np.ndarray:  # "same" would give max(n, width) entries
+        return np.convolve(row, kernel)[first : first + n]
+
+    return np.apply_along_axis(total, -1, values) / total(np.ones(n))

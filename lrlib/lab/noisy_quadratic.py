@@ -36,13 +36,16 @@ class NoisyQuadratic:
 
     def __post_init__(self) -> None:
         owner = "NoisyQuadratic"
-        h = np.atleast_1d(_checks.array(owner, "curvature", self.curvature, above=0))
+        h = np.atleast_1d(_checks.array(owner, "curvature", self.curvature, ndim=(0, 1), above=0))
         c = h if self.gradient_variance is None else self.gradient_variance
-        c = _checks.array(owner, "gradient_variance", c, minimum=0)
-        e = _checks.array(owner, "start", self.start, minimum=0)
+        c = _checks.array(owner, "gradient_variance", c, ndim=(0, 1), minimum=0)
+        e = _checks.array(owner, "start", self.start, ndim=(0, 1), minimum=0)
         for name, value in (("gradient_variance", c), ("start", e)):
             if value.size not in (1, h.size):
-                raise ValueError(f"{owner}: {name} must have 1 or {h.size} entries, got {value!r}")
+                raise ValueError(
+                    f"{owner}: {name} must have 1 or {h.size} entries, got "
+                    f"{getattr(self, name)!r:.200}"
+                )
         batch_size = _checks.integer(owner, "batch_size", self.batch_size, minimum=1)
         # Tuples keep the problem hashable, so that its optimum can be remembered.
         object.__setattr__(self, "curvature", tuple(h.tolist()))
@@ -78,6 +81,10 @@ class NoisyQuadratic:
         are separate runs. Returns shape (…, steps + 1). `momentum` in [0, 1) is PyTorch's.
         """
         rates = _checks.array("NoisyQuadratic.loss", "rates", rates, minimum=0)
+        if rates.ndim == 0:
+            raise ValueError(
+                f"NoisyQuadratic.loss: rates must hold one rate per update, got {float(rates)!r}"
+            )
         mu = _checks.number("NoisyQuadratic.loss", "momentum", momentum, minimum=0, below=1)
         h, noise = self._h, self._noise
         # Second moments per direction: a = E θ², b = E θv, v = E v².
@@ -130,7 +137,7 @@ class NoisyQuadratic:
         cap = self._cap(cap)
         h, e, rates = self._h, self._start.copy(), np.empty(steps)
         for t in range(steps):
-            rates[t] = min(cap, (h**2 @ e) / (h @ (h**2 * e + self._noise)))
+            rates[t] = min(cap, _ratio(h**2 @ e, h @ (h**2 * e + self._noise)))
             e = (1 - rates[t] * h) ** 2 * e + rates[t] ** 2 * self._noise
         return rates
 
@@ -169,8 +176,11 @@ class NoisyQuadratic:
         steps = _checks.integer(owner, "steps", steps, minimum=1)
         factors = shape.sample(steps)
         if not factors.any():
-            raise ValueError(f"{owner}: shape must have a factor above 0 in {steps} steps")
-        highest = self.stability_limit(momentum) if cap is None else self._cap(cap)
+            raise ValueError(
+                f"{owner}: shape must have a factor above 0 in {steps} steps, got {shape!r}"
+            )
+        limit = self.stability_limit(momentum)
+        highest = limit if cap is None else _checks.number(owner, "cap", cap, above=0)
         grid = np.geomspace(1e-5, 1, 161) * highest / factors.max()
         losses = self.loss(grid[:, None] * factors, momentum)[:, -1]
         i = int(np.argmin(losses))
@@ -221,7 +231,7 @@ def _optimal(problem: NoisyQuadratic, steps: int, cap: float) -> OptimalRates:
     def exact(price: np.ndarray, e: np.ndarray) -> np.ndarray:
         """The minimising rate, given the later rates (price) and the earlier ones (e)."""
         weight = price * h
-        best = (weight * e).sum(-1) / (weight * (h * e) + price * noise).sum(-1)
+        best = _ratio((weight * e).sum(-1), (weight * (h * e) + price * noise).sum(-1))
         return np.minimum(best, cap)
 
     # prices[t]: what one unit of E θ² before update t adds to the final loss.
@@ -242,7 +252,15 @@ def _optimal(problem: NoisyQuadratic, steps: int, cap: float) -> OptimalRates:
         if (history[-2] - history[-1] <= 1e-10 * history[-1]).all():
             break
     i = int(np.argmin(history[-1]))
-    return OptimalRates(rates[i].copy(), float(history[-1][i]), np.array(history)[:, i])
+    best = OptimalRates(rates[i].copy(), float(history[-1][i]), np.array(history)[:, i])
+    for array in (best.rates, best.history):
+        array.flags.writeable = False  # it is remembered, and shared by all who ask again
+    return best
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Their quotient; 0 where both are 0, at a minimum without noise: any rate is right there."""
+    return numerator / np.where(denominator > 0, denominator, 1.0)
 
 
 def _after(e: np.ndarray, eta: np.ndarray, h: np.ndarray, noise: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def device(name: str | None = None) -> torch.device:
     wanted = name or os.environ.get("LRLIB_DEVICE") or here[0]
     try:
         chosen = torch.device(wanted)
-        torch.empty(0, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" can hold no value
     except (RuntimeError, AssertionError, TypeError, NotImplementedError):
         raise ValueError(
             f"device: {wanted!r} is not on this machine; set LRLIB_DEVICE to one of "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from threading import Event
 
 import numpy as np
 import torch
@@ -32,6 +34,24 @@ def batches(seed: int, n: int, steps: int, batch_size: int | None) -> Iterator[T
     Every epoch is a fresh permutation of ``range(n)``, cut into whole batches, the rest dropped,
     as a DataLoader with ``shuffle=True, drop_last=True`` does. None means the full batch, in order.
     """
+    seed = _checks.integer("batches", "seed", seed, minimum=0)
+    n = _checks.integer("batches", "n", n, minimum=1)
+    steps = _checks.integer("batches", "steps", steps, minimum=0)
+    return _batches(seed, n, steps, _checked_batch_size("batches", batch_size, n))
+
+
+def _checked_batch_size(owner: str, batch_size: int | None, n: int) -> int | None:
+    if batch_size is None:
+        return None
+    batch_size = _checks.integer(owner, "batch_size", batch_size, minimum=1)
+    if batch_size > n:
+        raise ValueError(
+            f"{owner}: batch_size must be at most the {n} training examples, got {batch_size}"
+        )
+    return batch_size
+
+
+def _batches(seed: int, n: int, steps: int, batch_size: int | None) -> Iterator[Tensor]:
     rng = np.random.default_rng([seed, 1])
     done = 0
     while done < steps:
@@ -58,7 +78,7 @@ class SweepResult:
         eval_steps: int, (evaluations,): updates made at each evaluation.
         train_loss: float32, (schedules, peaks, seeds, steps): loss of each step's batch, before
             its update, in nats for cross-entropy.
-        metrics: "val_error", "val_loss", "test_error", … -> float32, (schedules, peaks, seeds,
+        metrics: "val_error", "val_loss", "test_error", … -> float64, (schedules, peaks, seeds,
             evaluations). Errors are shares in [0, 1].
         lr: float32, (schedules, peaks, seeds, steps): the rates that were applied.
         states: parameters at each evaluation if they were kept, else empty.
@@ -182,71 +202,41 @@ def sweep(
     from the plan.
     """
     plan = _Plan.checked(schedules, peaks, seeds, steps)
+    if not isinstance(task, Task):
+        raise TypeError(f"sweep: task must be a Task, got {task!r}")
     n = len(task.data.train_x)
-    if batch_size is not None:
-        batch_size = _checks.integer("sweep", "batch_size", batch_size, minimum=1)
-        if batch_size > n:
-            raise ValueError(
-                f"sweep: batch_size must be at most the {n} training examples, got {batch_size}"
-            )
-    for split in evaluate:
-        _checks.choice("sweep", "evaluate", split, SPLITS)
+    batch_size = _checked_batch_size("sweep", batch_size, n)
+    evaluate = _checked_splits(evaluate)
     eval_steps = _checked_eval_steps(eval_steps, plan.steps)
     where = settings.device(device)
 
-    models = {seed: task.model(seed) for seed in plan.seeds}
-    runs = len(schedules) * plan.peaks.shape[1]
-    stacked = stack([models[seed] for seed in plan.seeds] * runs, task.loss, where)
-    update = _optimizer(stacked, optimizer, momentum, nesterov, betas, eps, weight_decay)
+    def optimize(params: dict[str, Tensor]) -> StackedSGD | StackedAdamW:
+        return _optimizer(params, optimizer, momentum, nesterov, betas, eps, weight_decay)
 
-    x, y = (t.to(where) for t in task.data.split("train"))
-    rates = torch.from_numpy(plan.rates().astype(np.float32)).to(where)  # (steps, slices)
-    streams = [batches(seed, n, plan.steps, batch_size) for seed in plan.seeds]
-    losses: list[Tensor] = []
-    metrics: dict[str, list[Tensor]] = {f"{s}_{m}": [] for s in evaluate for m in ("loss", "error")}
-    states: list[dict[str, Tensor]] = []
+    optimize({})  # refuses bad settings before anything is trained
+    work = _Work(
+        task, plan, batch_size, tuple(eval_steps), evaluate, bool(keep_states), where, optimize
+    )
+    with Progress(plan.steps, f"training {plan.slices} models", progress) as bar:
+        parts = _train_in_parts(work, bar)
 
-    def record() -> None:
-        for split in evaluate:
-            loss, error = _evaluate(stacked, *(t.to(where) for t in task.data.split(split)))
-            metrics[f"{split}_loss"].append(loss)
-            metrics[f"{split}_error"].append(error)
-        if keep_states:
-            states.append({name: p.detach().cpu().clone() for name, p in stacked.params.items()})
-
-    full = None
-    if batch_size is None:  # the same examples at every step: no need to gather them again
-        full = x.expand(plan.slices, *x.shape), y.expand(plan.slices, *y.shape)
-    with torch.no_grad(), Progress(plan.steps, f"training {plan.slices} models", progress) as bar:
-        for t in range(plan.steps):
-            if t in eval_steps:
-                record()
-            if full is None:
-                index = torch.stack([next(s) for s in streams]).to(where)
-                batch = (_for_every_run(x[index], runs), _for_every_run(y[index], runs))
-            else:
-                batch = full
-            loss, grads = stacked.gradients(*batch)
-            update.step(grads, rates[t])
-            losses.append(loss)
-            bar.update(t + 1)
-        if plan.steps in eval_steps:
-            record()
-
-    applied = torch.stack(update.applied).cpu().numpy()
+    applied = np.concatenate([part.applied for part in parts], axis=1)
     if not np.array_equal(applied, plan.rates().astype(np.float32)):
         raise RuntimeError("sweep: the applied learning rates differ from the planned ones")
-    train_loss = torch.stack(losses).cpu().numpy()
-    diverged_at = np.where(
-        np.isfinite(train_loss).all(0), plan.steps + 1, np.argmin(np.isfinite(train_loss), axis=0)
-    )
+    train_loss = np.concatenate([part.losses for part in parts], axis=1)
+    finite = np.isfinite(train_loss)
+    diverged_at = np.where(finite.all(0), plan.steps + 1, np.argmin(finite, axis=0))
     train_loss[np.arange(plan.steps)[:, None] >= diverged_at] = np.nan
     shape = (len(schedules), plan.peaks.shape[1], len(plan.seeds), -1)
     measured = {}
-    for name, values in metrics.items():
-        table = torch.stack(values).cpu().numpy()
+    for name in parts[0].metrics:
+        table = np.concatenate([part.metrics[name] for part in parts], axis=1)
         table[np.array(eval_steps)[:, None] >= diverged_at] = np.nan
         measured[name] = table.T.reshape(shape)
+    states = [
+        {name: torch.cat([state[name] for state in moment]) for name in moment[0]}
+        for moment in zip(*(part.states for part in parts), strict=True)
+    ]
     return SweepResult(
         task=task,
         schedules=tuple(schedules),
@@ -258,6 +248,113 @@ def sweep(
         lr=applied.T.reshape(shape),
         states=states,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What was measured on some of the slices; arrays have the slices on their second axis."""
+
+    losses: np.ndarray  # (steps, slices)
+    applied: np.ndarray  # (steps, slices)
+    metrics: dict[str, np.ndarray]  # each (evaluations, slices)
+    states: list[dict[str, Tensor]]  # one for each evaluation, slices first
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A checked sweep, any part of which can be trained on its own."""
+
+    task: Task
+    plan: _Plan
+    batch_size: int | None
+    eval_steps: tuple[int, ...]
+    evaluate: tuple[str, ...]
+    keep_states: bool
+    device: torch.device
+    optimize: Callable[[dict[str, Tensor]], StackedSGD | StackedAdamW]
+
+    @torch.no_grad()
+    def train(self, slices: np.ndarray, done: Callable[[int], None], stop: Event) -> _Part:
+        """Train the slices with these numbers; `done` is told the steps, `stop` ends it early."""
+        task, steps = self.task, self.plan.steps
+        which = slices % len(self.plan.seeds)  # the seed of every slice, by its place
+        models = [task.model(seed) for seed in self.plan.seeds]
+        stacked = stack([models[k] for k in which], task.loss, self.device)
+        update = self.optimize(stacked.params)
+        rates = torch.from_numpy(self.plan.rates()[:, slices].astype(np.float32)).to(self.device)
+        data = {split: self._on_device(split) for split in ("train", *self.evaluate)}
+        x, y = data["train"]
+        streams = [_batches(seed, len(x), steps, self.batch_size) for seed in self.plan.seeds]
+        losses, states = [], []
+        metrics = {f"{split}_{m}": [] for split in self.evaluate for m in ("loss", "error")}
+
+        def record() -> None:
+            for split in self.evaluate:
+                loss, error = _evaluate(stacked, *data[split])
+                metrics[f"{split}_loss"].append(loss)
+                metrics[f"{split}_error"].append(error)
+            if self.keep_states:
+                states.append({name: p.cpu().clone() for name, p in stacked.params.items()})
+
+        # On the full batch the examples are the same at every step: no need to gather them again.
+        batch = x.expand(len(slices), *x.shape), y.expand(len(slices), *y.shape)
+        for t in range(steps):
+            if stop.is_set():
+                break
+            if t in self.eval_steps:
+                record()
+            if self.batch_size is not None:
+                index = torch.stack([next(stream) for stream in streams])[which].to(self.device)
+                batch = x[index], y[index]
+            loss, grads = stacked.gradients(*batch)
+            update.step(grads, rates[t])
+            losses.append(loss)
+            done(t + 1)
+        if steps in self.eval_steps:
+            record()
+        return _Part(
+            torch.stack(losses).cpu().numpy(),
+            torch.stack(update.applied).cpu().numpy(),
+            {name: torch.stack(values).cpu().numpy() for name, values in metrics.items()},
+            states,
+        )
+
+    def _on_device(self, split: str) -> tuple[Tensor, Tensor]:
+        x, y = self.task.data.split(split)
+        return x.to(self.device), y.to(self.device)
+
+
+def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
+    """Train the slices in one part per core, each part in a thread of its own.
+
+    With one thread per part, torch's own threads have nothing to share out. Those wait by
+    spinning, which makes training many times slower as soon as another program uses a core.
+    """
+    slices, threads = work.plan.slices, torch.get_num_threads()
+    count = min(threads, max(1, slices // 8)) if work.device.type == "cpu" else 1
+    done, stop = [0] * count, Event()
+
+    def report(part: int) -> Callable[[int], None]:
+        return lambda steps: done.__setitem__(part, steps)
+
+    if count > 1:
+        torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            jobs = [
+                pool.submit(work.train, part, report(i), stop)
+                for i, part in enumerate(np.array_split(np.arange(slices), count))
+            ]
+            try:
+                while wait(jobs, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
+                    if any(job.done() and job.exception() for job in jobs):
+                        break
+                    bar.update(min(done))
+            finally:
+                stop.set()  # also when the user interrupts: no part trains on in the background
+            return [job.result() for job in jobs]
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,7 +389,7 @@ class _Plan:
         for grid in grids:
             if (np.diff(grid) <= 0).any():
                 raise ValueError(f"sweep: peaks must ascend strictly, got {grid.tolist()}")
-        if isinstance(seeds, str | int) or not len(seeds):
+        if not _is_sequence(seeds) or not len(seeds):
             raise TypeError(f"sweep: seeds must be a non-empty sequence of integers, got {seeds!r}")
         seeds = tuple(_checks.integer("sweep", "seeds", s, minimum=0) for s in seeds)
         if len(set(seeds)) < len(seeds):
@@ -311,9 +408,25 @@ class _Plan:
         return np.repeat(rates.reshape(-1, self.steps), len(self.seeds), axis=0).T
 
 
+def _is_sequence(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _checked_splits(evaluate: Sequence[str]) -> tuple[str, ...]:
+    if not _is_sequence(evaluate):
+        raise TypeError(f"sweep: evaluate must be a sequence of splits, got {evaluate!r}")
+    for split in evaluate:
+        _checks.choice("sweep", "evaluate", split, SPLITS)
+    return tuple(dict.fromkeys(evaluate))
+
+
 def _checked_eval_steps(eval_steps: Sequence[int] | None, steps: int) -> list[int]:
     if eval_steps is None:
         return [steps]
+    if not _is_sequence(eval_steps):
+        raise TypeError(f"sweep: eval_steps must be a sequence of steps, got {eval_steps!r}")
     out = [_checks.integer("sweep", "eval_steps", s, minimum=0) for s in eval_steps]
     if not out or out != sorted(set(out)) or out[-1] > steps:
         raise ValueError(
@@ -323,7 +436,7 @@ def _checked_eval_steps(eval_steps: Sequence[int] | None, steps: int) -> list[in
 
 
 def _optimizer(
-    stacked: StackedModule,
+    params: dict[str, Tensor],
     optimizer: str,
     momentum: float,
     nesterov: bool,
@@ -337,17 +450,12 @@ def _optimizer(
         momentum = _checks.number("sweep", "momentum", momentum, minimum=0, below=1)
         if nesterov and not momentum:
             raise ValueError("sweep: nesterov needs momentum above 0, got momentum=0")
-        return StackedSGD(stacked.params, momentum, bool(nesterov), weight_decay)
+        return StackedSGD(params, momentum, bool(nesterov), weight_decay)
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         raise ValueError(f"sweep: betas must be two numbers, got {betas!r}")
     betas = tuple(_checks.number("sweep", "betas", b, minimum=0, below=1) for b in betas)
     eps = _checks.number("sweep", "eps", eps, above=0)
-    return StackedAdamW(stacked.params, betas, eps, weight_decay)
-
-
-def _for_every_run(batch: Tensor, runs: int) -> Tensor:
-    """(seeds, batch, …) -> (runs × seeds, batch, …): the batches are shared between runs."""
-    return batch.repeat(runs, *(1,) * (batch.dim() - 1))
+    return StackedAdamW(params, betas, eps, weight_decay)
 
 
 def _evaluate(stacked: StackedModule, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,75 @@
+# `make read` opens the book; `make test` runs everything CI runs.
+# All that must be there already is make and Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NAME ?=
+LAB_ARGS ?=
+
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+# Jupyter will not start as root (as in most containers) unless told to.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+# torch's idle threads wait by spinning, which makes small models many times slower as soon as
+# another program uses a core. Passive waiting costs next to nothing.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help read test bench chapters exercises format clean
+
+help:
+	@echo "make read       set up .venv and open the chapters in JupyterLab"
+	@echo "make test       set up .venv and run everything CI runs"
+	@echo "make chapters   execute chapters and solutions, make the student versions again"
+	@echo "                (NAME=01_fixed_learning_rate for one chapter)"
+	@echo "make exercises  make the student versions again"
+	@echo "make bench      time the stacked sweep against a plain training loop"
+	@echo "make format     format the code"
+	@echo "make clean      remove .venv and caches"
+	@echo
+	@echo "PYTHON=python3.12 make ... chooses the Python that .venv is made with."
+
+# Lab runs from here, not from chapters/: only then does it see the pairing in pyproject.toml.
+read: $(VENV)/.book
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/chapters --LabApp.news_url=None $(AS_ROOT) $(LAB_ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python tools/run_tests.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_sweep.py
+
+chapters: $(VENV)/.dev
+	$(BIN)/python tools/notebooks.py build $(NAME)
+	$(BIN)/python tools/notebooks.py release
+
+exercises: $(VENV)/.dev
+	$(BIN)/python tools/notebooks.py release
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .hypothesis
+	find . \( -name __pycache__ -o -name .ruff_cache \) -type d -prune -exec rm -rf {} +
+
+# Each stamp says that its extra is installed; a change to the pins or the project sets it up again.
+$(VENV)/.book: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) to read the book (a few minutes the first time) ..."
+	$(PIP_INSTALL) -e '.[book]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) to work on the book (a few minutes the first time) ..."
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.book
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "There is no '$(PYTHON)' here. Install Python 3.11 or newer, or name one: PYTHON=/path/to/python3 make ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "This needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name a newer one: PYTHON=python3.11 make ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "'$(PYTHON) -m venv' failed (see above). On Debian and Ubuntu: apt install python3-venv"; exit 1; }

@@ -1,0 +1,158 @@
+"""How fast `lrlib.lab.sweep` is beside a plain training loop, and what each chapter costs.
+
+python benchmarks/bench_sweep.py             throughput, about a minute
+python benchmarks/bench_sweep.py --chapters  time and memory of every chapter
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from lrlib import Constant
+from lrlib.lab import batches, device, mnist1d_task, sweep
+
+ROOT = Path(__file__).resolve().parent.parent
+SLICES = (1, 16, 64, 128)
+BATCH, LR, MOMENTUM = 32, 0.03, 0.9
+STEPS_PLAIN, UPDATES_STACKED = 400, 12_800
+
+
+def plain_loop(task, steps: int) -> float:
+    """Model updates per second of one model, trained as a careful user would write it."""
+    where = device()
+    x, y = (t.to(where) for t in task.data.split("train"))
+    model = task.model(0).to(where)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
+    indices = [index.to(where) for index in batches(0, len(x), steps, BATCH)]
+    losses = []
+    synchronize(where)
+    start = time.perf_counter()
+    for index in indices:
+        loss = task.loss(model(x[index]), y[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    synchronize(where)
+    elapsed = time.perf_counter() - start
+    assert torch.stack(losses).isfinite().all()
+    return steps / elapsed
+
+
+def stacked(task, slices: int, steps: int) -> float:
+    """Model updates per second of a whole sweep: set-up, batches and records are included."""
+    start = time.perf_counter()
+    result = sweep(
+        task,
+        {"constant": Constant()},
+        [LR],
+        range(slices),
+        steps=steps,
+        batch_size=BATCH,
+        momentum=MOMENTUM,
+        evaluate=(),
+        progress=False,
+    )
+    elapsed = time.perf_counter() - start
+    assert result.train_loss.shape[-1] == steps
+    return slices * steps / elapsed
+
+
+def synchronize(where: torch.device) -> None:
+    if where.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def throughput(seconds: float) -> None:
+    """Rounds of one plain loop and one sweep of each size, so that noise hits all alike."""
+    task = mnist1d_task()
+    steps = {n: min(STEPS_PLAIN, UPDATES_STACKED // n) for n in SLICES}
+    plain_loop(task, 50)
+    for n in SLICES:
+        stacked(task, n, 10)
+    plain: list[float] = []
+    speeds: dict[int, list[float]] = {n: [] for n in SLICES}
+    ratios: dict[int, list[float]] = {n: [] for n in SLICES}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(plain) < 3:
+        plain.append(plain_loop(task, STEPS_PLAIN))
+        for n in SLICES:
+            speeds[n].append(stacked(task, n, steps[n]))
+            ratios[n].append(speeds[n][-1] / plain[-1])
+
+    where = device()
+    name = torch.cuda.get_device_name() if where.type == "cuda" else platform.machine()
+    print(f"MNIST-1D, MLP 40-100-100-10, SGD with momentum, batch {BATCH}, on {where} ({name}),")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {len(plain)} rounds\n")
+    print("                 model updates per second      ratio to the plain loop")
+    print("slices           plain loop        sweep       median   lowest  highest")
+    for n in SLICES:
+        print(
+            f"{n:6d}     {median(plain):16,.0f} {median(speeds[n]):12,.0f} "
+            f"{median(ratios[n]):12.1f} {min(ratios[n]):8.1f} {max(ratios[n]):8.1f}"
+        )
+
+
+def chapters() -> None:
+    """Run every chapter's script as a notebook, in a fresh process and kernel each."""
+    scripts = sorted(
+        path for path in (ROOT / "chapters").glob("*.py") if re.match(r"\d\d_", path.name)
+    )
+    if not scripts:
+        sys.exit("there are no chapters/NN_*.py to run")
+    print("chapter                            seconds   peak memory (MiB)")
+    for script in scripts:
+        done = subprocess.run(
+            [sys.executable, __file__, "--chapter", str(script)], capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(f"{script.name} failed:\n{done.stderr}")
+        seconds, memory = done.stdout.split()[-2:]
+        print(f"{script.stem:32s} {float(seconds):9.1f} {float(memory):19.0f}", flush=True)
+
+
+def chapter(script: Path) -> None:
+    """Execute one chapter in a kernel; print its seconds and the kernel's peak memory in MiB."""
+    import jupytext
+    from nbclient import NotebookClient
+
+    notebook = jupytext.read(script)
+    start = time.perf_counter()
+    NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=600,
+        resources={"metadata": {"path": str(script.parent)}},
+    ).execute()
+    elapsed = time.perf_counter() - start
+    # The kernel is the only child, and it has ended: its peak is the children's peak.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(elapsed, peak / (1024**2 if sys.platform == "darwin" else 1024))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--chapters", action="store_true", help="time and memory of every chapter")
+    parser.add_argument("--chapter", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=55, help="for the throughput (55)")
+    options = parser.parse_args()
+    if options.chapter:
+        chapter(options.chapter)
+    elif options.chapters:
+        chapters()
+    else:
+        throughput(options.seconds)
+
+
+if __name__ == "__main__":
+    main()

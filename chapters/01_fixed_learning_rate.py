@@ -1,0 +1,885 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1 · The fixed learning rate
+#
+# **What you will see.** Why one number is asked to do two jobs that need different numbers; the
+# exact rate at which gradient descent breaks; the floor that noise puts under the loss; what a
+# schedule could win over the best fixed rate, measured; and two cases in which a fixed rate does
+# better than its reputation.
+#
+# **What you will do.** Predict before you run, and check every statement against a cell that would
+# fail if the statement were false.
+#
+# **What you need.** Gradient descent, some PyTorch, and about a minute on two CPU cores. The
+# environment variables `LRLIB_SEED` (another integer shifts every seed below), `LRLIB_SCALE` (more
+# seeds and steps) and `LRLIB_DEVICE` change the run; no claim may depend on the first.
+
+# %%
+from dataclasses import replace
+
+import lrlib
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from lrlib import Constant, LRTrace, ScheduledLR, lab
+from lrlib.lab import figures
+
+figures.use_style()
+
+# %% [markdown]
+# ## Three rates, one network: one of them learns
+#
+# MNIST-1D is a set of 4,000 short signals in ten classes. A network of two hidden layers (100 units
+# each) can learn it in a few thousand steps of SGD. Below it is trained three times from the same
+# initial weights, on the same batches. Only the learning rate $\eta$ differs.
+
+# %%
+task = lab.mnist1d_task()
+fixed = {"constant": Constant()}
+three = lab.sweep(
+    task, fixed, [0.0003, 0.03, 0.6], lab.seeds(6), steps=400, batch_size=16
+)
+
+# %%
+names = ["η = 0.0003", "η = 0.03", "η = 0.6"]
+runs = {
+    name: ("constant", i, {"color": color})
+    for i, (name, color) in enumerate(zip(names, figures.shades(3), strict=True))
+}
+top, bottom = figures.loss_and_rate(three, runs, width=20)
+top.axhline(np.log(10), color="0.6", linewidth=1, linestyle=":")
+for name, y in zip(names, [2.06, 1.28, 2.62], strict=True):
+    top.text(398, y, name, color=runs[name][2]["color"], ha="right", fontweight="bold")
+top.set_ylim(1.1, 3)
+top.set_title("Too small has hardly moved; too large has learned nothing")
+bottom.set_yscale("log")
+plt.show()
+
+# %% [markdown]
+# Lines are medians over seeds, bands the 10th to 90th percentile, and the lower panel shows the
+# rate the optimizer applied: it is recorded at every step, in every experiment of this book. The
+# dotted line is $\ln 10$ nats, the loss of a network that gives all ten classes the same
+# probability.
+#
+# The failure on the right side is quiet. Nothing overflowed; no run became NaN. The network with
+# $\eta = 0.6$ guesses, and would go on guessing.
+#
+# So there is a rate below which training crawls and one above which it fails. The second can be
+# computed.
+
+# %% [markdown]
+# ## Where gradient descent breaks: $2/\lambda$
+#
+# > **Predict.** On the parabola $L(\theta) = \tfrac12 h\theta^2$ with curvature $h = 1$, gradient
+# > descent starts at $\theta = 1$. At which of the rates 0.1, 1, 1.9, 2, 2.1 does it reach the
+# > minimum fastest, and at which does it no longer reach it?
+#
+# One update of gradient descent is $\theta_{t+1} = \theta_t - \eta\, g_t$, where $t$ counts the
+# updates already made, $g_t = \partial L/\partial\theta$ and $\eta$, the learning rate, carries
+# the unit that makes $\eta\,g$ a step in $\theta$. On the parabola $g_t = h\theta_t$, so
+#
+# $$\theta_{t+1} = (1 - \eta h)\,\theta_t .$$
+#
+# That is the line with the idea in it: every step multiplies the distance to the minimum by the
+# same number. The iterates shrink if and only if $|1-\eta h| < 1$, that is
+#
+# $$0 < \eta < \frac{2}{h}.$$
+
+
+# %%
+def descend(eta, h, theta, steps):
+    """Gradient descent on ½hθ²: the path θ_0 … θ_steps."""
+    path = [theta]
+    for _ in range(steps):
+        theta = theta - eta * (h * theta)
+        path.append(theta)
+    return np.array(path)
+
+
+# %% tags=["nbval-check-output"]
+for eta in (0.1, 1.0, 1.9, 1.99, 2.0, 2.01, 2.1):
+    path = np.abs(descend(eta, h=1.0, theta=1.0, steps=200))
+    print(
+        f"η·h = {eta:4.2f}   |θ| after 10 steps {path[10]:9.2e}   after 200 {path[200]:9.2e}"
+    )
+
+# %% [markdown]
+# $\eta = 1/h$ lands on the minimum in one step; at $2/h$ the iterate jumps from side to side for
+# ever; one percent above, it leaves. Note how little warning there is: 1.99 and 2.01 look alike
+# for the first ten steps.
+#
+# Is this what PyTorch does? Here the same path is walked by `torch.optim.SGD`, once under a torch
+# scheduler that holds the rate and once under `lrlib`'s `Constant`. A schedule in `lrlib` is a
+# *shape*, a function from the step to a factor; the rate is the optimizer's own rate, the *peak*,
+# times the factor. For `Constant()` the factor is 1 at every step.
+
+
+# %%
+def torch_path(make_scheduler, eta=0.3, steps=20):
+    theta = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([theta], lr=eta)
+    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
+    path = [theta.item()]
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (0.5 * theta**2).sum().backward()
+        optimizer.step()
+        scheduler.step()
+        path.append(theta.item())
+    return np.array(path), trace
+
+
+# %% tags=["nbval-check-output"]
+by_hand = descend(0.3, 1.0, 1.0, 20)
+by_torch, _ = torch_path(
+    lambda opt: torch.optim.lr_scheduler.ConstantLR(opt, factor=1.0)
+)
+by_lrlib, trace = torch_path(lambda opt: ScheduledLR(opt, Constant()))
+trace.assert_matches(Constant(), peak=0.3)
+print("torch equals by hand:", np.allclose(by_torch, by_hand, rtol=1e-14))
+print("lrlib equals torch, bit for bit:", np.array_equal(by_lrlib, by_torch))
+
+# %% [markdown]
+# With more than one parameter the parabola becomes $L = \tfrac12\theta^\top H\theta$. Along each
+# eigenvector of the Hessian $H$ the iteration is the one above with that direction's eigenvalue, so
+# the steepest direction, with the largest eigenvalue $\lambda$, sets the limit: $\eta < 2/\lambda$.
+# `lrlib.stability_limit(λ)` returns it. To see that it is the limit and not just a bound, the next
+# cell finds the breaking rate of random quadratics by bisection, knowing nothing of eigenvalues.
+
+
+# %%
+def breaking_rate(hessian, steps=20_000):
+    """The largest rate at which gradient descent still shrinks the loss, by bisection."""
+    low, high = 0.0, 100.0
+    start = np.ones(len(hessian))
+    for _ in range(40):
+        eta = (low + high) / 2
+        end = (
+            np.linalg.matrix_power(np.eye(len(hessian)) - eta * hessian, steps) @ start
+        )
+        grew = not np.isfinite(end).all() or np.linalg.norm(end) > np.linalg.norm(start)
+        low, high = (low, eta) if grew else (eta, high)
+    return low
+
+
+# %%
+ratios = []
+for seed in lab.seeds(20, "other"):
+    a = np.random.default_rng(seed).standard_normal((8, 5))
+    hessian = a.T @ a
+    limit = lrlib.stability_limit(np.linalg.eigvalsh(hessian).max())
+    with np.errstate(all="ignore"):
+        ratios.append(breaking_rate(hessian) / limit)
+lab.claim(
+    "gradient descent on a quadratic breaks at 2/λ (measured over predicted)",
+    np.array(ratios),
+    within=(0.999, 1.001),
+)
+
+# %% [markdown]
+# ## The steep direction sets the rate, the flat one waits
+#
+# A valley that is 25 times as steep across as along. The rate is given as a share of the limit.
+
+# %%
+valley = np.array([1.0, 25.0])
+limit = lrlib.stability_limit(valley.max())
+start = np.array([-9.0, 1.4])
+grid_x, grid_y = np.meshgrid(np.linspace(-10, 3, 120), np.linspace(-2.2, 2.2, 120))
+height = 0.5 * (valley[0] * grid_x**2 + valley[1] * grid_y**2)
+
+# %%
+fig, axes = plt.subplots(1, 4, figsize=(9.6, 2.9), sharex=True, sharey=True)
+for ax, share in zip(axes, (0.05, 0.5, 0.96, 1.015), strict=True):
+    path = np.array([(1 - share * limit * valley) ** t * start for t in range(31)])
+    ax.contour(
+        grid_x, grid_y, height, levels=[0.5, 3, 10, 25, 50], colors="0.8", linewidths=1
+    )
+    ax.plot(*path.T, "o-", color="#0072B2", markersize=2.5, linewidth=1)
+    ax.plot(0, 0, "k+", markersize=9)
+    ax.set(
+        title=f"η = {share:g} × limit",
+        xlabel="$θ_1$ (flat)",
+        xlim=(-10, 3),
+        ylim=(-2.2, 2.2),
+    )
+    ax.title.set(fontsize=10, fontweight="normal")
+    ax.grid(False)
+axes[0].set_ylabel("$θ_2$ (steep)")
+fig.suptitle(
+    "30 steps: slow, direct, zigzag, lost", x=0.01, ha="left", fontweight="bold"
+)
+plt.show()
+
+# %% [markdown]
+# The rate is limited by the steep direction, while progress along the flat one is $(1-\eta
+# h_{\min})$ per step. The ratio of the two curvatures, the *condition number* $\kappa$, therefore
+# decides how long the valley takes even at the best possible rate, $\eta = 2/(h_{\max}+h_{\min})$:
+
+
+# %% tags=["nbval-check-output"]
+def steps_to_shrink(kappa, share=1e-6):
+    """Steps until both distances have shrunk by `share`, at the best fixed rate."""
+    eta = 2 / (kappa + 1)  # curvatures kappa and 1
+    return int(np.ceil(np.log(share) / np.log(abs(1 - eta))))
+
+
+for kappa in (3, 10, 30, 100, 1000):
+    print(f"κ = {kappa:5d}: {steps_to_shrink(kappa):6d} steps at the best fixed rate")
+
+# %%
+slope = np.log10(steps_to_shrink(10_000) / steps_to_shrink(100)) / 2
+lab.claim(
+    "the steps needed grow in proportion to the condition number (exponent)",
+    slope,
+    within=(0.98, 1.02),
+)
+
+# %% [markdown]
+# The 2-D picture is a toy, the number is not: the Hessians of networks have condition numbers in
+# the thousands and more. That is the first job of the learning rate, to be as large as the steepest
+# direction allows. Without noise it would be the only one.
+
+# %% [markdown]
+# ## Noise puts a floor under the loss, proportional to the rate
+#
+# A batch gives a noisy gradient: $g = h\theta + \varepsilon$, with $\operatorname{Var}\varepsilon =
+# c/B$ for batches of $B$ samples. One update changes the mean square distance $e = \mathbb E\theta^2$
+# by
+#
+# $$e_{t+1} = (1-\eta h)^2\, e_t + \eta^2 \frac cB ,$$
+#
+# a contraction that needs $\eta$ large, and a disturbance that wants it small. Where they balance,
+# progress ends. Setting $e_{t+1} = e_t$ gives the loss at which a fixed rate stays:
+#
+# $$L_\infty = \frac12\sum_i \frac{\eta\, c_i}{B\,(2-\eta h_i)} .$$
+#
+# For small $\eta$ this floor is proportional to $\eta/B$. `lrlib.noise_floor` computes it, and
+# `lab.NoisyQuadratic` follows the whole recursion, for any sequence of rates, without sampling. Its
+# default has 100 directions with curvatures $1, \tfrac12, \tfrac13, \dots$ and gradient variance
+# $c_i = h_i$, a spectrum that imitates a network's (Zhang et al., 2019).
+
+# %%
+quadratic = lab.NoisyQuadratic()
+rates = [0.04, 0.2, 1.0]
+T = 3000
+exact = quadratic.loss(np.outer(rates, np.ones(T)))
+sampled = [quadratic.sample(np.full(T, eta), 40, seed=lab.seeds(1)[0]) for eta in rates]
+
+# %%
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9), width_ratios=(1.45, 1))
+t = np.unique(np.geomspace(1, T, 150).astype(int))
+for i, color in enumerate(figures.shades(3)):
+    figures.band(left, t, sampled[i][:, t], color=color, linewidth=0.8)
+    left.plot(t, exact[i, t], color=color, linewidth=2.4)
+    left.axhline(
+        quadratic.noise_floor(rates[i]), color=color, linewidth=1, linestyle=":"
+    )
+    x, y = [(1, 0.055), (1, 0.285), (200, 3.0)][i]
+    left.text(x, y, f"η = {rates[i]:g}", color=color, fontweight="bold")
+left.set(xscale="log", yscale="log", xlabel="step", ylabel="loss")
+left.set_title("Each rate stops at its own floor")
+eta = np.geomspace(0.005, 1.99, 200)
+for batch, color in zip((1, 8, 64), figures.shades(3), strict=True):
+    floors = [lab.NoisyQuadratic(batch_size=batch).noise_floor(e) for e in eta]
+    right.plot(eta, floors, color=color)
+    right.text(0.06, floors[80] / 3, f"B = {batch}", color=color, fontweight="bold")
+right.axvline(2, color="0.5", linewidth=1, linestyle=":")
+right.text(1.8, 3e-4, "2/λ", ha="right", color="0.4")
+right.set(
+    xscale="log", yscale="log", xlabel="learning rate", ylabel="floor of the loss"
+)
+right.set_title("The floor is ∝ η/B")
+plt.show()
+
+# %% [markdown]
+# Left: thick lines are exact expectations; bands and thin lines are percentiles and median of 40
+# simulated runs (the median lies below the mean: a few unlucky runs carry much of the loss); dotted
+# lines are the floors. The smallest rate has not arrived at its floor after 3,000 steps. Right:
+# every curve bends up where $\eta$ comes near the limit $2/\lambda$.
+
+# %%
+doubled = quadratic.noise_floor(0.02) / quadratic.noise_floor(0.01)
+lab.claim(
+    "doubling a small rate doubles the floor (ratio)", doubled, within=(1.98, 2.02)
+)
+divided = quadratic.noise_floor(0.01) / lab.NoisyQuadratic(batch_size=8).noise_floor(
+    0.01
+)
+lab.claim(
+    "a batch 8 times as large divides the floor by 8", divided, within=(7.99, 8.01)
+)
+measured = [
+    quadratic.sample(np.full(1500, 0.2), 16, seed)[:, 700:].mean()
+    for seed in lab.seeds(8)
+]
+lab.claim(
+    "simulated runs settle at the predicted floor (measured over predicted)",
+    np.array(measured) / quadratic.noise_floor(0.2),
+    within=(0.95, 1.05),
+)
+
+# %% [markdown]
+# ## The best rate for a short run is not the best for a long one
+#
+# > **Predict.** The network of the opening is trained at thirteen rates, 2,000 steps each. One rate
+# > gives the lowest loss after 100 steps, one after 2,000. Are they the same? If not, which is
+# > larger, and by how much?
+#
+# On the noisy quadratic the answer is exact. For every length of run there is a best fixed rate:
+
+# %% tags=["nbval-check-output"]
+for steps in (10, 30, 100, 300, 1000, 3000):
+    eta, loss = quadratic.tune(Constant(), steps)
+    print(f"{steps:5d} steps: best fixed rate {eta:.3f}, final loss {loss:.3f}")
+
+# %% [markdown]
+# Early there is far to go and a large step is worth its noise; late, the floor is all that is left
+# and it is proportional to the rate. Now the network: SGD with momentum 0.9, as in all later
+# chapters, and batches of 16. A grid of rates, each with paired seeds, is trained as one stack of
+# models by `lab.sweep`.
+
+# %%
+rates = 0.25 * 2.0 ** (np.arange(-12, 1) / 2)
+horizons = [100, lab.steps(2000)]
+wide = lab.sweep(
+    task,
+    fixed,
+    rates,
+    lab.seeds(12),
+    steps=horizons[-1],
+    batch_size=16,
+    eval_steps=horizons,
+    evaluate=("train", "test"),
+)
+
+# %%
+fig, ax = plt.subplots()
+for steps, color in zip(horizons, figures.shades(2), strict=True):
+    loss = wide.at("train_loss", steps)[0]
+    best = np.argmin(loss.mean(-1))
+    figures.band(ax, rates, loss.T, color=color, marker="o", markersize=3.5)
+    ax.plot(rates[best], np.median(loss[best]), "v", color=color, markersize=11)
+    ax.annotate(
+        f"{steps:,} steps: best at {rates[best]:.3f}",
+        (rates[best], np.median(loss[best])),
+        xytext=(0, -20),
+        textcoords="offset points",
+        ha="center",
+        color=color,
+    )
+ax.axhline(np.log(10), color="0.6", linewidth=1, linestyle=":")
+ax.text(rates[0], np.log(10) + 0.04, "guessing", color="0.4", fontsize=9)
+ax.set(
+    xscale="log",
+    xlabel="learning rate",
+    ylabel="loss on the training set (nats)",
+    ylim=(0.45, 2.6),
+)
+ax.set_title("The longer the run, the smaller the best fixed rate")
+plt.show()
+
+
+# %%
+short, long = (wide.at("train_loss", steps)[0] for steps in horizons)
+ratio = rates[short.argmin(0)] / rates[long.argmin(0)]
+lab.claim(
+    "the best rate for 100 steps is larger than the best for 2,000 (ratio)",
+    ratio,
+    above=1,
+    scale="ratio",
+)
+
+
+# %%
+def chosen_by(loss, seed):
+    """The rate that is best on average over all seeds but this one."""
+    return np.delete(loss, seed, axis=1).mean(1).argmin()
+
+
+cost = [
+    long[chosen_by(short, k), k] / long[chosen_by(long, k), k]
+    for k in range(long.shape[1])
+]
+lab.claim(
+    "to choose the rate by 100 steps costs loss after 2,000 (ratio)",
+    np.array(cost),
+    above=1,
+    scale="ratio",
+)
+
+# %%
+best = np.argmin(long.mean(-1))
+for name, other in (("4 times too small", best - 4), ("4 times too large", best + 4)):
+    lab.claim(
+        f"a rate {name} ends at a higher loss (difference, nats)",
+        long[other] - long[best],
+        above=0.1,
+    )
+
+# %% [markdown]
+# The second claim chooses each seed's two rates on the *other* seeds. Choosing and judging on the
+# same runs would flatter the choice, most of all where the curve is flat and the winner is luck.
+#
+# The gap between the two best rates is narrower than on the quadratic at the same lengths. Early in
+# this run it is not noise that limits the rate but stability: the right-hand wall stands at nearly
+# the same place in both curves.
+#
+# The left wall is different. It moves as training goes on, because a small rate only needs time;
+# the right wall does not, because a rate that is too large does not improve with patience.
+#
+# ### The same U in a test error
+#
+# Training loss is what the optimizer sees; you care about data it has not seen. The handwritten
+# digits are nearly solved by any rate, so the next experiment makes them harder: 30 % of the
+# *training* labels are wrong. The test labels are right.
+
+# %%
+noisy_digits = lab.digits_task(label_noise=0.3, seed=lab.seed_offset())
+digit_rates = 0.3 * 2.0 ** np.arange(-10, 3)
+digits = lab.sweep(
+    noisy_digits, fixed, digit_rates, lab.seeds(8), steps=lab.steps(1000), batch_size=16
+)
+
+# %%
+fig, ax = plt.subplots(figsize=(7.6, 3.4))
+error = 100 * digits.at("test_error")[0]
+figures.band(ax, digit_rates, error.T, color="black", marker="o", markersize=4)
+ax.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="test error (%)")
+ax.set_yticks([5, 10, 20, 50, 90], labels=["5", "10", "20", "50", "90"])
+ax.minorticks_off()
+ax.set_title("With wrong labels, the test error too has one best rate")
+plt.show()
+
+# %%
+best = np.argmin(error.mean(-1))
+for name, other in (
+    ("a quarter of", best - 2),
+    ("4 times", best + 2),
+    ("16 times", best + 4),
+):
+    gap = error[other] - error[best]
+    print(f"{name} the best rate: {gap.mean():+.1f} points of test error")
+lab.claim(
+    "a rate 4 times too large costs test error (points)",
+    error[best + 2] - error[best],
+    above=1,
+)
+lab.claim(
+    "a rate 8 times too small costs test error (points)",
+    error[best - 3] - error[best],
+    above=1,
+)
+
+# %% [markdown]
+# ## What a schedule could win
+#
+# If a large rate is right early and a small one late, then the best fixed rate is a compromise.
+# How bad a compromise is known exactly on the noisy quadratic, because there the best of all
+# sequences of rates can be computed (`quadratic.optimal`).
+
+# %%
+T = 300
+best_eta, best_loss = quadratic.tune(Constant(), T)
+optimum = quadratic.optimal(T)
+curves = {
+    "best fixed rate": (np.full(T, best_eta), figures.look("constant")),
+    "best of all schedules": (optimum.rates, figures.look("optimal")),
+}
+
+# %%
+fig, (top, bottom) = plt.subplots(
+    2, 1, sharex=True, height_ratios=(3, 2), figsize=(7.6, 4.8)
+)
+for etas, line in curves.values():
+    top.plot(quadratic.loss(etas), **line)
+    bottom.plot(etas, **line)
+top.set(yscale="log", ylabel="expected loss")
+top.set_yticks([0.2, 0.5, 1, 2], labels=["0.2", "0.5", "1", "2"])
+top.minorticks_off()
+top.text(210, 0.47, "best fixed rate", color="black")
+top.text(205, 0.22, "best of all schedules", color="0.4", ha="right")
+bottom.set(xlabel="step", ylabel="learning rate", yscale="log")
+top.set_title("The best schedule is behind at first, and far ahead at the end")
+plt.show()
+
+# %%
+lab.claim(
+    "the best fixed rate ends above the optimum (ratio of losses)",
+    best_loss / optimum.loss,
+    above=1.5,
+)
+
+# %% [markdown]
+# Look where the curves cross. For about a third of the run the better schedule has the *higher*
+# loss: it takes larger steps than the fixed rate would, which adds noise, and gets rid of that
+# noise later. A schedule must be judged at its end.
+#
+# Does the network know about this? The simplest schedule with a second number in it holds the rate
+# for 80 % of the run and then divides it by ten: `Constant(total_iters=1600).then(Constant(0.1))`.
+# Both shapes get their peak from the same grid, on the same four tuning seeds, by validation error;
+# they are compared on eight other seeds.
+
+# %%
+steps = lab.steps(2000)
+shapes = {
+    "constant": Constant(),
+    "step": Constant(total_iters=int(0.8 * steps)).then(Constant(0.1)),
+}
+grid = 0.01 * 2.0 ** np.arange(-2, 5)
+tuning = lab.sweep(task, shapes, grid, lab.seeds(4, "tune"), steps=steps, batch_size=16)
+peaks = tuning.best_peaks("val_error")
+peaks
+
+# %%
+judged = lab.sweep(
+    task,
+    shapes,
+    peaks,
+    lab.seeds(8),
+    steps=steps,
+    batch_size=16,
+    evaluate=("train", "test"),
+)
+runs = {
+    "fixed rate": ("constant", 0, figures.look("constant")),
+    "one drop": ("step", 0, figures.look("step")),
+}
+top, bottom = figures.loss_and_rate(judged, runs, width=50)
+bottom.set_ylim(bottom=0)
+top.legend()
+top.set_title("One drop by ten: the loss falls at once and stays below")
+plt.show()
+
+# %%
+fixed_error, drop_error = 100 * judged.at("test_error")[:, 0]
+print(
+    f"test error: fixed {fixed_error.mean():.1f} %, one drop {drop_error.mean():.1f} %"
+)
+lab.claim(
+    "one drop beats the best fixed rate, peaks tuned alike (points of test error)",
+    fixed_error - drop_error,
+    above=1.5,
+)
+fixed_loss, drop_loss = judged.at("train_loss")[:, 0]
+lab.claim(
+    "and its training loss is lower (ratio)",
+    fixed_loss / drop_loss,
+    above=1.2,
+    scale="ratio",
+)
+batch_loss, at = judged.train_loss[1, 0], int(0.8 * steps)
+lab.claim(
+    "the loss falls within 100 steps of the drop (after over before)",
+    batch_loss[:, at : at + 100].mean(-1) / batch_loss[:, at - 100 : at].mean(-1),
+    below=0.97,
+    scale="ratio",
+)
+
+# %% [markdown]
+# The stairs in both curves are epochs: 250 steps see all 4,000 examples once, and at the start of
+# the next round the network meets examples it has just been fitted to.
+#
+# The tuned peak of the second shape is no smaller than the fixed rate, usually twice as large: once
+# the noise is taken care of at the end, the beginning can use a larger step. On the quadratic the
+# sudden fall is exactly the floor coming down. Whether that is all that happens on a network is
+# where the next chapter starts.
+
+# %% [markdown]
+# ## Networks live at the edge of stability
+#
+# The limit $2/\lambda$ was derived for a loss whose curvature does not change. A network's curvature
+# changes as it trains. Its largest Hessian eigenvalue, the *sharpness*, can be measured without
+# forming the Hessian: `lrlib.largest_hessian_eigenvalue` multiplies it with vectors (power
+# iteration), each product costing about one backward pass.
+#
+# > **Predict.** A small tanh network is trained by gradient descent on the full batch, so there is
+# > no noise. Its sharpness at the start is far below $2/\eta$. Will it stay there? And if it reaches
+# > $2/\eta$, will training diverge?
+
+# %%
+data = lab.load_mnist1d()
+data = replace(data, train_x=data.train_x[:256], train_y=data.train_y[:256])
+tanh_task = lab.Task(
+    data, lambda: lab.mlp(40, 64, 64, 10, activation="tanh"), lab.squared_error
+)
+edge_rates = [0.05, 0.2, 0.4]
+checkpoints = list(range(0, 1501, 75))
+edge = lab.sweep(
+    tanh_task,
+    fixed,
+    edge_rates,
+    lab.seeds(4),
+    steps=1500,
+    batch_size=None,
+    momentum=0.0,
+    eval_steps=checkpoints,
+    evaluate=("train",),
+    keep_states=True,
+)
+
+
+# %%
+def sharpness(eta, seed):
+    """The largest Hessian eigenvalue at every checkpoint of one run."""
+    values, vector = [], None
+    for step in checkpoints:
+        model = edge.model("constant", eta, seed, step)
+        value, vector = lrlib.largest_hessian_eigenvalue(
+            lambda model=model: lab.squared_error(model(data.train_x), data.train_y),
+            model.parameters(),
+            start=vector,
+            tol=0.02,
+        )
+        values.append(value)
+    return values
+
+
+sharp = np.array([[sharpness(eta, seed) for seed in edge.seeds] for eta in edge_rates])
+
+# %%
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9))
+for i, color in enumerate(figures.shades(3)):
+    figures.band(left, checkpoints, sharp[i], color=color, interval=(0, 100))
+    left.axhline(2 / edge_rates[i], color=color, linewidth=1, linestyle=":")
+    loss = edge.train_loss[0, i]
+    figures.band(
+        right, np.arange(1500), loss, color=color, interval=(0, 100), linewidth=1
+    )
+for x, y, i in ((1020, 6.6, 0), (330, 12.6, 1), (520, 4.1, 2)):
+    left.text(
+        x, y, f"η = {edge_rates[i]:g}", color=figures.shades(3)[i], fontweight="bold"
+    )
+left.set(xlabel="step", ylabel="largest eigenvalue λ", yscale="log", ylim=(2.6, 50))
+left.set_yticks([5, 10, 40], labels=["2/0.4", "2/0.2", "2/0.05"])
+left.minorticks_off()
+left.set_title("Sharpness climbs to 2/η and stays")
+right.set(xlabel="step", ylabel="training loss", yscale="log")
+right.set_title("The loss keeps falling all the same")
+plt.show()
+
+# %%
+late = [i for i, step in enumerate(checkpoints) if step >= 1000]
+at_edge = (sharp[1:, :, late].mean(-1) * np.array([[0.2], [0.4]]) / 2).mean(0)
+lab.claim("late sharpness over 2/η, at η = 0.2 and 0.4", at_edge, within=(0.95, 1.12))
+lab.claim(
+    "at the smallest rate sharpness stays below 2/η (share of it)",
+    sharp[0].max(-1) * 0.05 / 2,
+    below=0.8,
+)
+losses = edge.train_loss[0]
+lab.claim(
+    "beyond the quadratic's limit the loss still falls (late third over middle third)",
+    losses[2, :, 1000:].mean(-1) / losses[2, :, 500:1000].mean(-1),
+    below=0.8,
+    scale="ratio",
+)
+
+# %% [markdown]
+# The curvature grows until the limit is reached, and then the limit holds the curvature down. On a
+# quadratic $\eta > 2/\lambda$ is the end. A network is thrown out of the sharp direction into a
+# region that is a little less sharp, the loss bumps, and training goes on.
+#
+# **Beside the paper.** Cohen et al. (2021) report for full-batch gradient descent, over many
+# architectures, that the sharpness "hovers just above" $2/\eta$ while the loss falls, though not
+# monotonically. The ratio above reproduces the first, the bands on the right the second. What
+# differs here: 256 examples, a network of 7,500 weights, squared error. They also report that with
+# cross-entropy the sharpness comes down again late in training, which this run does not show
+# because it does not use cross-entropy.
+#
+# So $2/\lambda$ is not a wall you compute once. It is a thermostat, and the rate you set decides at
+# which curvature the network will live.
+
+# %% [markdown]
+# ## Without noise at the minimum, a fixed rate converges
+#
+# "SGD with a fixed rate never converges, it only reaches a neighbourhood" is true where the
+# gradient noise at the minimum is not zero. If the model can fit every example exactly, every
+# single example's gradient is zero there, and the noise dies out on the way.
+#
+# Two linear regressions in 50 dimensions, one example per step, the same rate. With 30 examples all
+# can be fitted; with 200 examples and noisy targets they cannot.
+
+
+# %%
+def regression(examples, seed, steps=6000, dims=50, eta=0.01):
+    """Training loss above the best possible, while SGD runs on single examples."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((examples, dims))
+    y = x @ rng.standard_normal(dims) / np.sqrt(dims) + 0.5 * rng.standard_normal(
+        examples
+    )
+    best = np.mean((x @ np.linalg.lstsq(x, y, rcond=None)[0] - y) ** 2) / 2
+    theta, excess = np.zeros(dims), []
+    for step in range(steps):
+        i = rng.integers(examples)
+        theta -= eta * (x[i] @ theta - y[i]) * x[i]
+        if step % 60 == 59:
+            excess.append(np.mean((x @ theta - y) ** 2) / 2 - best)
+    return np.array(excess)
+
+
+# %%
+fits = np.array([regression(30, seed) for seed in lab.seeds(8)])
+cannot = np.array([regression(200, seed) for seed in lab.seeds(8)])
+fig, ax = plt.subplots(figsize=(7.6, 3.5))
+at = np.arange(60, 6001, 60)
+figures.band(ax, at, fits, color="#0072B2", interval=(0, 100))
+figures.band(ax, at, cannot, color="#D55E00", interval=(0, 100), linestyle="--")
+ax.text(250, 1e-6, "30 examples: every one can be fitted", color="#0072B2")
+ax.text(
+    1900, 0.1, "200 examples: they contradict each other", color="#D55E00", va="bottom"
+)
+ax.set(xlabel="step", ylabel="loss above the minimum", yscale="log", ylim=(1e-10, 5))
+ax.set_title("The same fixed rate converges where the model interpolates")
+plt.show()
+
+# %%
+lab.claim(
+    "interpolating: excess loss falls without end (end over middle of the run)",
+    fits[:, -1] / fits[:, 49],
+    below=0.01,
+    scale="ratio",
+)
+lab.claim(
+    "not interpolating: excess loss stays (end over middle of the run)",
+    cannot[:, -20:].mean(-1) / cannot[:, 30:50].mean(-1),
+    within=(0.7, 1.4),
+    scale="ratio",
+)
+
+# %% [markdown]
+# Large networks can fit all their training data, so on the *training* loss they often belong to the
+# first kind. That does not make schedules useless for them: the drop above paid in test error.
+
+# %% [markdown]
+# ## Folklore and pitfalls
+#
+# **"If the loss is not NaN, the rate is not too large."** Count what the thirteen rates of the wide
+# sweep did:
+
+# %%
+top_rates = rates[-3:]
+guessing = (long[-3:] > 2.2) | np.isnan(long[-3:])
+for eta, row, values in zip(top_rates, guessing, long[-3:], strict=True):
+    print(
+        f"η = {eta:.3f}: {row.sum():2d} of {row.size} runs end near guessing, "
+        f"{np.isnan(values).sum()} of them as NaN"
+    )
+lab.claim(
+    "at the largest rate a run ends near the loss of guessing, not as NaN (nats)",
+    long[-1],
+    within=(2.1, 2.6),
+)
+
+# %% [markdown]
+# A network with ReLUs and a cross-entropy loss can absorb an absurd rate by dying: the units stop
+# responding and the output bias settles on the class frequencies. Compare with $\ln(\text{classes})$,
+# not with NaN.
+#
+# **"The best rate is just below the one that diverges."** For short runs that is nearly so. For long
+# ones:
+
+# %%
+usable = np.array([rates[np.flatnonzero(column < 2.2).max()] for column in long.T])
+lab.claim(
+    "the largest usable rate over the best one, 2,000 steps",
+    usable / rates[long.argmin(0)],
+    above=2,
+    scale="ratio",
+)
+
+# %% [markdown]
+# **A pitfall: `reduction="sum"`.** All limits above are for the mean over the batch. A summed loss
+# has $B$ times the gradient and $B$ times the curvature, so the same rate is $B$ times as large:
+
+# %%
+model = lab.mlp(40, 10)
+x, y = data.train_x[:64], data.train_y[:64]
+for reduction in ("mean", "sum"):
+    value, _ = lrlib.largest_hessian_eigenvalue(
+        lambda r=reduction: torch.nn.functional.cross_entropy(model(x), y, reduction=r),
+        model.parameters(),
+    )
+    print(f"reduction={reduction!r:6}: λ = {value:8.2f}, limit 2/λ = {2 / value:.4f}")
+
+# %% [markdown]
+# Change the batch size of such a run and you have changed its learning rate without touching it.
+
+# %% [markdown]
+# ## In your own code
+#
+# Plain PyTorch holds the rate you give the optimizer; there is nothing to add. What is worth adding
+# is a record of what was applied, and, once, a look at how far below the limit you start:
+
+# %%
+model = lab.mlp(40, 100, 100, 10)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+scheduler = ScheduledLR(optimizer, Constant())  # any other shape goes here later
+trace = LRTrace(optimizer)
+loss_of = torch.nn.functional.cross_entropy
+
+for i in lab.batches(seed=0, n=len(task.data.train_x), steps=100, batch_size=16):
+    optimizer.zero_grad()
+    loss = loss_of(model(task.data.train_x[i]), task.data.train_y[i])
+    loss.backward()
+    optimizer.step()
+    scheduler.step()
+trace.assert_matches(Constant(), peak=0.02)
+
+# %%
+x, y = task.data.train_x[:512], task.data.train_y[:512]
+value, _ = lrlib.largest_hessian_eigenvalue(
+    lambda: loss_of(model(x), y), model.parameters()
+)
+limit = lrlib.stability_limit(value, momentum=0.9)
+print(
+    f"after {len(trace)} steps λ = {value:.1f}: the limit is {limit:.3f}, the rate 0.02"
+)
+
+# %% [markdown]
+# Save `scheduler.state_dict()` beside the optimizer's; a resumed run then applies the same rates,
+# bit for bit, in whichever order you load the two.
+
+# %% [markdown]
+# ## Summary
+#
+# - On a quadratic, gradient descent converges if and only if $\eta < 2/\lambda$. The steepest
+#   direction sets the rate, the flattest one sets the time.
+# - Noise puts a floor under the loss, $\approx \tfrac{\eta}{4B}\sum_i c_i$ for small rates.
+# - Hence two jobs for one number: large while there is far to go, small when only the floor is left.
+#   On the noisy quadratic the best fixed rate ends well above the best schedule; on the network,
+#   one drop at 80 % of the run lowers the test error of an equally tuned fixed rate.
+# - Two corrections to folklore: networks do not diverge at $2/\lambda$, they move to where it holds;
+#   and a fixed rate does converge where the model fits every example.
+# - A rate that is too large need not announce itself as NaN.
+#
+# ## Exercises
+#
+# In `exercises/01_fixed_learning_rate/`, with feedback that names the likely mistake:
+#
+# 1. the stability limit of a matrix, with momentum;
+# 2. the largest rate that respects a noise budget;
+# 3. the best rate of a sweep in which some runs diverged;
+# 4. what is wrong with this comparison of two rates?
+# 5. open: beat the best fixed rate with a handful of constants, scored against the optimum.
+#
+# ## References
+#
+# - J. M. Cohen, S. Kaur, Y. Li, J. Z. Kolter, A. Talwalkar (2021). *Gradient descent on neural
+#   networks typically occurs at the edge of stability.* ICLR. Figure 1.
+# - S. Greydanus, D. Kobak (2024). *Scaling down deep learning with MNIST-1D.* ICML.
+# - S. Ma, R. Bassily, M. Belkin (2018). *The power of interpolation: understanding the effectiveness
+#   of SGD in modern over-parametrized learning.* ICML.
+# - B. A. Pearlmutter (1994). *Fast exact multiplication by the Hessian.* Neural Computation 6(1).
+# - B. T. Polyak (1964). *Some methods of speeding up the convergence of iteration methods.* USSR
+#   Computational Mathematics and Mathematical Physics 4(5).
+# - G. Zhang, L. Li, Z. Nado, J. Martens, S. Sachdeva, G. Dahl, C. Shallue, R. Grosse (2019). *Which
+#   algorithmic choices matter at which batch sizes? Insights from a noisy quadratic model.* NeurIPS.

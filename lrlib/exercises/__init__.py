@@ -1,0 +1,59 @@
+"""Checkers for the exercises, one module for each chapter, named as the chapter is.
+
+A checker takes the learner's own function, tests properties of what it returns, and says in words
+what the likely mistake is. It raises NotAttempted for an untouched starter, Mistake for a wrong
+answer, and prints one line when all is well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Mistake(AssertionError):
+    """The answer is wrong; the message is the hint."""
+
+
+class NotAttempted(AssertionError):
+    """The starter is untouched."""
+
+
+def call(function: Callable[..., Any], *args: Any) -> Any:
+    """The learner's answer for `args`; a crash or a missing return becomes a hint."""
+    shown = ", ".join(_short(arg) for arg in args)
+    try:
+        answer = function(*args)
+    except NotImplementedError:
+        raise NotAttempted(
+            f"{function.__name__} is not attempted yet: replace 'raise NotImplementedError' by "
+            f"your own code."
+        ) from None
+    except Exception as error:
+        raise Mistake(
+            f"{function.__name__}({shown}) raised {type(error).__name__}: {error}"
+        ) from error
+    if answer is None:
+        raise Mistake(f"{function.__name__}({shown}) returned None. Is a 'return' missing?")
+    return answer
+
+
+def number(function: Callable[..., Any], *args: Any) -> float:
+    """Like `call`, for a function that returns one number."""
+    answer = call(function, *args)
+    try:
+        return float(answer)
+    except (TypeError, ValueError):
+        raise Mistake(
+            f"{function.__name__} should return one number, but returned {_short(answer)}."
+        ) from None
+
+
+def passed(what: str) -> None:
+    """Tell the learner that the checks of an exercise passed."""
+    print(f"Passed: {what}")
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

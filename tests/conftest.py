@@ -1,0 +1,121 @@
+"""Settings that hold for every test, and a few shapes that only the tests have."""
+
+import math
+from dataclasses import dataclass
+
+import matplotlib
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from lrlib import Constant, Schedule
+
+matplotlib.use("Agg")
+
+# The models are too small to gain from threads, which only get in the way on a shared machine.
+torch.set_num_threads(1)
+
+# No deadline: the first example pays for imports, and CI machines stall now and then.
+# The same examples every time: a failure in CI is one that you can repeat.
+settings.register_profile("lrlib", deadline=None, derandomize=True)
+settings.load_profile("lrlib")
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch):
+    """The tests do not depend on the book's environment variables; figures are closed."""
+    for name in ("LRLIB_SEED", "LRLIB_SCALE", "LRLIB_DEVICE", "LRLIB_PROGRESS"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+@dataclass(frozen=True)
+class Ramp(Schedule):
+    """Linear from `first` at step 0 to `last` at step `total_iters`."""
+
+    total_iters: int
+    first: float = 0.1
+    last: float = 1.0
+
+    @property
+    def length(self):
+        return self.total_iters
+
+    def formula(self, step):
+        share = step / self.total_iters
+        return (1 - share) * self.first + share * self.last
+
+
+@dataclass(frozen=True)
+class HalfCosine(Schedule):
+    """Half a cosine, from 1 to 0. Its formula would rise again past the end."""
+
+    T_max: int
+
+    @property
+    def length(self):
+        return self.T_max
+
+    def formula(self, step):
+        return (1 + math.cos(math.pi * step / self.T_max)) / 2
+
+
+@dataclass(frozen=True)
+class Sawtooth(Schedule):
+    """1, 1 - 1/period, … and back to 1; never ends."""
+
+    period: int
+
+    def formula(self, step):
+        return 1 - (step % self.period) / self.period
+
+
+@dataclass(frozen=True)
+class Formula(Schedule):
+    """Whatever a function gives: for shapes that break the rules."""
+
+    function: object
+
+    def formula(self, step):
+        return self.function(step)
+
+
+def schedules(max_leaves: int = 6) -> st.SearchStrategy[Schedule]:
+    """Schedules built from `then` and `*`, nested to any depth."""
+    steps, factors = st.integers(1, 40), st.floats(0, 4)
+    leaves = (
+        st.builds(Constant, factors, st.none() | steps)
+        | st.builds(Ramp, steps, factors, factors)
+        | st.builds(HalfCosine, steps)
+        | st.builds(Sawtooth, steps)
+    )
+
+    @st.composite
+    def then(draw, children):
+        first, second = draw(children), draw(children)
+        at = draw(steps if first.length is None else st.none() | steps)
+        return first.then(second, at)
+
+    return st.recursive(
+        leaves,
+        lambda children: then(children) | st.builds(lambda a, b: a * b, children, children),
+        max_leaves=max_leaves,
+    )
+
+
+# One of every kind, short enough for runs of a dozen steps.
+SHAPES = {
+    "constant": Constant(0.3),
+    "ramp": Ramp(7),
+    "cosine": HalfCosine(9),
+    "sawtooth": Sawtooth(3),
+    "then": Ramp(4).then(HalfCosine(6)),
+    "product": Ramp(5) * Sawtooth(4),
+    "nested": (Constant(0.5, 2).then(Sawtooth(3), at=3) * Ramp(8)).then(
+        Ramp(2, 1.0, 0.3).then(Constant(0.7)) * HalfCosine(5), at=6
+    ),
+}

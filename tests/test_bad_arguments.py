@@ -1,0 +1,293 @@
+"""Malformed arguments, one a line: each raises an error that names the argument and its value."""
+
+import math
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from conftest import HalfCosine, Ramp, Sawtooth
+from torch import nn
+
+from lrlib import (
+    Constant,
+    LRTrace,
+    Product,
+    ScheduledLR,
+    Then,
+    largest_hessian_eigenvalue,
+    noise_floor,
+    stability_limit,
+)
+from lrlib.lab import (
+    NoisyQuadratic,
+    Task,
+    batches,
+    claim,
+    device,
+    digits_task,
+    figures,
+    load_digits,
+    mlp,
+    scale,
+    seed_offset,
+    seeds,
+    squared_error,
+    steps,
+    sweep,
+)
+
+NAN, INF = math.nan, math.inf
+TASK = Task(load_digits(), lambda: mlp(64, 10))
+THETA = torch.ones(2, requires_grad=True)
+
+
+def optimizer(**options):
+    return torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.1, **options)
+
+
+def trace():
+    it = LRTrace(opt := optimizer())
+    opt.step()
+    return it
+
+
+def run(**arguments):
+    good = {"schedules": {"a": Constant()}, "peaks": [0.1], "seeds": [0], "steps": 1}
+    return sweep(**{"task": TASK, **good, **arguments})
+
+
+def environment(name, function):
+    def call(value):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(name, value)
+            return function()
+
+    return call
+
+
+def result(**arguments):
+    return run(keep_states=True, steps=2).model(
+        **{"schedule": "a", "peak": 0.1, "seed": 0, **arguments}
+    )
+
+
+def quadratic(**arguments):
+    return NoisyQuadratic(**{"curvature": [1.0, 2.0], **arguments})
+
+
+def sharpness(**arguments):
+    good = {"loss": lambda: THETA.square().sum(), "params": [THETA]}
+    return largest_hessian_eigenvalue(**{**good, **arguments})
+
+
+def band(**arguments):
+    good = {"x": [1, 2], "runs": np.ones((3, 2))}
+    return figures.band(plt.figure().add_subplot(), **{**good, **arguments})
+
+
+def state(**change):
+    good = {"last_epoch": 1, "base": {"lr": [0.1]}, "shapes": {"lr": "Constant()"}}
+    return ScheduledLR(optimizer(), Constant()).load_state_dict({**good, **change})
+
+
+RAMP, ENDLESS = Ramp(5), Sawtooth(3)
+NAMED = SimpleNamespace()  # something of the wrong kind, with a repr
+
+# (what is called with the value, the argument as the message names it, bad values)
+TABLE = [
+    # schedules
+    ("Constant", Constant, "factor", [-1, NAN, INF, "1", None, True, 1j, [1]]),
+    ("Constant", lambda v: Constant(1, v), "total_iters", [0, -5, 2.0, "3", True, NAN]),
+    ("call", RAMP, "step", [-1, 0.5, "0", None, True, NAN]),
+    ("sample", RAMP.sample, "n", [-1, 2.5, None, "5"]),
+    ("then", RAMP.then, "following", [None, 0.5, "cosine", Constant]),
+    ("then", lambda v: RAMP.then(RAMP, v), "at", [0, -3, 2.5, "4", True]),
+    ("then, endless", lambda v: ENDLESS.then(RAMP, v), "at", [None]),
+    ("product", lambda v: RAMP * v, "Schedule", [0.5, None, "x"]),
+    ("scaled", lambda v: v * RAMP, "Schedule", [0.5, 2]),
+    ("Then", lambda v: Then((RAMP, RAMP, RAMP), v), "milestones", [(3, 3), (5, 2), (1,), 5]),
+    ("Then", lambda v: Then(v, ()), "schedules", [(), None, RAMP]),
+    ("Then", lambda v: Then((RAMP, RAMP), (v,)), "milestones", [0, -1, 2.5]),
+    ("Then", lambda v: Then((RAMP, v), (3,)), "schedules", [None, 1]),
+    ("Product", Product, "schedules", [(), None, RAMP]),
+    ("Product", lambda v: Product((RAMP, v)), "schedules", [None, 2]),
+    ("plot", RAMP.plot, "n", [0, -1, 1.5, "10"]),
+    ("plot, endless", ENDLESS.plot, "n", [None]),
+    ("plot", lambda v: RAMP.plot(peak=v), "peak", [0, -1, NAN, "1", None]),
+    # ScheduledLR and LRTrace
+    ("ScheduledLR", lambda v: ScheduledLR(v, RAMP), "optimizer", [None, "sgd", NAMED]),
+    ("ScheduledLR", lambda v: ScheduledLR(optimizer(), v), "shape", [None, 0.1, math.cos]),
+    ("driven", lambda v: ScheduledLR(optimizer(momentum=0.9), RAMP, momentum=v), "momentum", [0.9]),
+    ("driven", lambda v: ScheduledLR(optimizer(), RAMP, weight_decay=v), "weight_decay", [0.1]),
+    ("stepped", lambda v: ScheduledLR(optimizer(), RAMP).step(v), "epoch", [3, "1"]),
+    ("resumed", lambda v: state(last_epoch=v), "last_epoch", [-1, 1.5]),
+    ("resumed", lambda v: state(base=v), "base", [{"lr": [NAN]}["lr"], None, {"lr": 3}]),
+    ("LRTrace", LRTrace, "optimizer", [None, "sgd", NAMED]),
+    ("matches", lambda v: trace().assert_matches(v, 0.1), "shape", [None, 0.5]),
+    ("matches", lambda v: trace().assert_matches(RAMP, v), "peak", [-1, NAN, None]),
+    ("matches", lambda v: trace().assert_matches(RAMP, 1, group=v), "group", [-1, 1, 0.5]),
+    ("matches", lambda v: trace().assert_matches(RAMP, 1, start=v), "start", [-1, 0.5]),
+    ("matches", lambda v: trace().assert_matches(RAMP, 1, quantity=v), "quantity", ["rate", None]),
+    ("matches", lambda v: trace().assert_matches(RAMP, 1, rtol=v), "rtol", [-1, NAN]),
+    ("trace plot", lambda v: trace().plot(v), "shape", [RAMP]),
+    ("trace plot", lambda v: trace().plot(group=v), "group", [-1, 1, "0"]),
+    ("trace plot", lambda v: trace().plot(quantity=v), "quantity", ["rate"]),
+    ("trace plot", lambda v: trace().plot(start=v), "start", [-1]),
+    # chapter 01
+    ("stability_limit", stability_limit, "curvature", [0, -1, NAN, INF, "1", None]),
+    ("stability_limit", lambda v: stability_limit(1, v), "momentum", [1, -0.1, 1.5, NAN]),
+    ("noise_floor", lambda v: noise_floor(v, 1, 1), "lr", [0, -1, NAN, None]),
+    ("noise_floor", lambda v: noise_floor(0.1, v, 1), "curvature", ["a", [[1, 2]], []]),
+    ("noise_floor", lambda v: noise_floor(0.1, [1, v], 1), "curvature", [-1.0, 0.0, NAN]),
+    ("noise_floor", lambda v: noise_floor(0.1, [1, 2], v), "gradient_variance", [[1, 2, 3], -1.0]),
+    ("noise_floor", lambda v: noise_floor(0.1, 1, 1, v), "batch_size", [0, 1.5]),
+    ("noise_floor", lambda v: noise_floor(0.1, 1, 1, 1, v), "momentum", [1, -1]),
+    ("sharpness", lambda v: sharpness(loss=v), "loss", [None, 3.0]),
+    ("sharpness", lambda v: sharpness(loss=lambda: v), "loss", [1.0, torch.ones(2)]),
+    ("sharpness", lambda v: sharpness(params=v), "params", [[], [None], [torch.ones(2)]]),
+    ("sharpness", lambda v: sharpness(start=v), "start", [torch.zeros(2), torch.ones(3), "x"]),
+    ("sharpness", lambda v: sharpness(tol=v), "tol", [0, 1, NAN]),
+    ("sharpness", lambda v: sharpness(max_iter=v), "max_iter", [0, 1.5]),
+    # the lab's settings, data and models
+    ("seeds", seeds, "n", [0, -1, 1.5, "3", 20_000]),
+    ("seeds", lambda v: seeds(2, v), "purpose", ["test", None]),
+    ("steps", steps, "n", [0, 2.5]),
+    ("seed_offset", environment("LRLIB_SEED", seed_offset), "LRLIB_SEED", ["-1", "x", "", "1.5"]),
+    ("scale", environment("LRLIB_SCALE", scale), "LRLIB_SCALE", ["0", "-2", "big", "0.5"]),
+    ("device", environment("LRLIB_DEVICE", device), "device", ["abacus", "meta"]),
+    ("device", device, "device", ["abacus", 3.5]),
+    ("split", TASK.data.split, "name", ["validation", None]),
+    ("noise", TASK.data.with_label_noise, "rate", [-0.1, 1.1, NAN, "0.1"]),
+    ("noise", lambda v: TASK.data.with_label_noise(0.1, v), "seed", [-1, 0.5, None]),
+    ("digits_task", digits_task, "rate", [-0.1, 1.1, NAN]),
+    ("mlp", lambda v: mlp(*v), "sizes", [(), (3,)]),
+    ("mlp", lambda v: mlp(3, v), "sizes", [0, -1, 2.5, "2"]),
+    ("mlp", lambda v: mlp(3, 2, activation=v), "activation", ["gelu", None]),
+    ("model", TASK.model, "seed", [-1, 0.5, "0"]),
+    # sweep
+    ("sweep", lambda v: run(task=v), "task", ["mnist1d", None]),
+    ("sweep", lambda v: run(schedules=v), "schedules", [{}, None, Constant(), [Constant()]]),
+    ("sweep", lambda v: run(schedules={"a": v}), "schedules['a']", [0.1, None]),
+    ("sweep", lambda v: run(peaks=v), "peaks", [[], "x", None, [[0.1]], [0.2, 0.1], [0.1, 0.1]]),
+    ("sweep", lambda v: run(peaks=[v]), "peaks", [0.0, -0.1, NAN, INF]),
+    ("sweep", lambda v: run(peaks={v: [0.1]}), "peaks", ["b"]),
+    ("sweep", lambda v: run(seeds=v), "seeds", [[], 3, "3", None, 5.0, (1, 1)]),
+    ("sweep", lambda v: run(seeds=[v]), "seeds", [-1, 0.5, None]),
+    ("sweep", lambda v: run(steps=v), "steps", [0, -1, 2.5, None]),
+    ("sweep", lambda v: run(batch_size=v), "batch_size", [0, -1, 1001, 2.5, "32"]),
+    ("sweep", lambda v: run(optimizer=v), "optimizer", ["adam", "SGD", None, torch.optim.SGD]),
+    ("sweep", lambda v: run(momentum=v), "momentum", [1, -0.1, NAN, "0.9"]),
+    ("sweep", lambda v: run(nesterov=True, momentum=v), "momentum", [0]),
+    ("sweep", lambda v: run(optimizer="adamw", betas=v), "betas", [0.9, (0.9,), "ab"]),
+    ("sweep", lambda v: run(optimizer="adamw", betas=(0.9, v)), "betas", [1, -0.1, NAN]),
+    ("sweep", lambda v: run(optimizer="adamw", eps=v), "eps", [0, -1, NAN]),
+    ("sweep", lambda v: run(weight_decay=v), "weight_decay", [-0.1, NAN, None]),
+    ("sweep", lambda v: run(eval_steps=v), "eval_steps", [[], [2], [1, 0], [0, 0], 1, "1"]),
+    ("sweep", lambda v: run(eval_steps=[v]), "eval_steps", [-1, 0.5]),
+    ("sweep", lambda v: run(evaluate=v), "evaluate", ["val", None, 3]),
+    ("sweep", lambda v: run(evaluate=[v]), "evaluate", ["validation", None]),
+    ("sweep", lambda v: run(device=v), "device", ["abacus", "cuda:77"]),
+    ("result", lambda v: run().at(v), "metric", ["loss", None]),
+    ("result", lambda v: run().at("val_loss", v), "step", [0, 2, "1"]),
+    ("result", lambda v: run().best_peaks(v), "metric", ["val"]),
+    ("result", lambda v: result(schedule=v), "schedule", ["b"]),
+    ("result", lambda v: result(peak=v), "peak", [0.2, NAN]),
+    ("result", lambda v: result(seed=v), "seed", [1, None]),
+    ("result", lambda v: result(step=v), "step", [1]),
+    ("batches", lambda v: batches(v, 10, 1, 2), "seed", [-1, 0.5]),
+    ("batches", lambda v: batches(0, v, 1, 2), "n", [0, 2.5]),
+    ("batches", lambda v: batches(0, 10, v, 2), "steps", [-1, None]),
+    ("batches", lambda v: batches(0, 10, 1, v), "batch_size", [0, 11, 2.5]),
+    # the noisy quadratic
+    ("quadratic", lambda v: quadratic(curvature=v), "curvature", [[], "x", None, [[1.0, 2.0]]]),
+    ("quadratic", lambda v: quadratic(curvature=[1, v]), "curvature", [0.0, -1.0, NAN]),
+    (
+        "quadratic",
+        lambda v: quadratic(gradient_variance=v),
+        "gradient_variance",
+        [-1.0, "x", [1.0] * 3],
+    ),
+    ("quadratic", lambda v: quadratic(start=v), "start", [-1.0, NAN, [1.0] * 3, None]),
+    ("quadratic", lambda v: quadratic(batch_size=v), "batch_size", [0, 0.5, None]),
+    ("loss", lambda v: quadratic().loss(v), "rates", [[], 0.1, "x", None]),
+    ("loss", lambda v: quadratic().loss([0.1, v]), "rates", [-0.1, NAN, INF]),
+    ("loss", lambda v: quadratic().loss([0.1], v), "momentum", [1, -0.1]),
+    ("sampled", lambda v: quadratic().sample(v, 1, 0), "rates", [[[0.1]], 0.1]),
+    ("sampled", lambda v: quadratic().sample([0.1], v, 0), "runs", [0, 1.5]),
+    ("sampled", lambda v: quadratic().sample([0.1], 1, v), "seed", [-1, None]),
+    ("sampled", lambda v: quadratic().sample([0.1], 1, 0, v), "momentum", [1]),
+    ("greedy", lambda v: quadratic().greedy(v), "steps", [0, 1.5]),
+    ("greedy", lambda v: quadratic().greedy(1, v), "cap", [0, -1, NAN, "2"]),
+    ("optimal", lambda v: quadratic().optimal(v), "steps", [0, None]),
+    ("optimal", lambda v: quadratic().optimal(1, v), "cap", [0, -INF, NAN]),
+    ("tune", lambda v: quadratic().tune(v, 5), "shape", [None, 0.1, Constant(0)]),
+    ("tune", lambda v: quadratic().tune(RAMP, v), "steps", [0, 2.5]),
+    ("tune", lambda v: quadratic().tune(RAMP, 5, v), "momentum", [1, -1]),
+    ("tune", lambda v: quadratic().tune(RAMP, 5, cap=v), "cap", [0, INF, NAN]),
+    ("score", lambda v: quadratic().score(v, 5), "shape", [None, "cosine"]),
+    ("stability", lambda v: quadratic().stability_limit(v), "momentum", [1]),
+    ("floor", lambda v: quadratic().noise_floor(v), "lr", [0, NAN]),
+    # evidence and figures
+    ("claim", lambda v: claim(v, 1.0, above=0), "text", ["", None, 3]),
+    (
+        "claim",
+        lambda v: claim("x", v, above=0),
+        "effect",
+        ["a", [], [1.0, 2.0], [[1.0] * 3], ["a"] * 3],
+    ),
+    ("claim", lambda v: claim("x", 1.0, above=v), "above", [NAN, "0"]),
+    ("claim", lambda v: claim("x", 1.0, below=v), "below", [NAN, INF]),
+    ("claim", lambda v: claim("x", 1.0, within=v), "within", [(2, 1), (1, 1), 3, (1, 2, 3)]),
+    ("claim", lambda v: claim("x", 1.0, within=(0, v)), "within", [NAN, "1"]),
+    ("claim", lambda v: claim("x", 1.0, no_difference=v), "no_difference", [0, -1, NAN]),
+    ("claim", lambda v: claim("x", 1.0, no_difference=v, scale="ratio"), "no_difference", [1, 0.5]),
+    ("claim", lambda v: claim("x", 1.0, above=0, confidence=v), "confidence", [0, 1, 95, NAN]),
+    ("claim", lambda v: claim("x", 1.0, above=0, scale=v), "scale", ["log", None]),
+    ("claim", lambda v: claim("x", [1.0, 2.0, v], above=0, scale="ratio"), "effect", [0.0, -1.0]),
+    ("claim", lambda v: claim("x", v, below=3, scale="ratio"), "effect", [-2.0, 0.0]),
+    ("band", lambda v: band(runs=v), "runs", [[1, 2], [[1, 2, 3]], "x"]),
+    ("band", lambda v: band(interval=v), "interval", [(90, 10), (0, 101), 5, (NAN, 90)]),
+    ("smooth", lambda v: figures.smooth([1.0, 2.0], v), "width", [0, 1.5]),
+    ("smooth", lambda v: figures.smooth(v, 2), "values", [[], 1.0, "x"]),
+    ("look", figures.look, "schedule", ["zigzag", None]),
+    ("shades", figures.shades, "n", [0, 1.5]),
+]
+CASES = [
+    pytest.param(call, name, value, id=f"{owner}-{name}-{str(value)[:20]}")
+    for owner, call, name, values in TABLE
+    for value in values
+]
+
+
+@pytest.mark.parametrize(("call", "name", "value"), CASES)
+def test_the_error_names_the_argument_and_the_value(call, name, value):
+    with pytest.raises((TypeError, ValueError)) as error:
+        call(value)
+    message = str(error.value)
+    assert name in message
+    assert repr(value) in message
+
+
+def test_there_are_many():
+    assert len(TABLE) >= 60 and len(CASES) >= 200
+
+
+@pytest.mark.parametrize("given", [{}, {"above": 1, "below": 2}])
+def test_a_claim_needs_exactly_one_bound(given):
+    with pytest.raises(ValueError, match=rf"exactly one of above, below.* got {len(given)}"):
+        claim("x", 1.0, **given)
+
+
+def test_grids_of_two_lengths():
+    schedules = {"a": Constant(), "b": HalfCosine(3)}
+    with pytest.raises(
+        ValueError, match=r"peaks must be grids of one length, got lengths \[1, 2\]"
+    ):
+        run(schedules=schedules, peaks={"a": [0.1], "b": [0.1, 0.2]})
+
+
+def test_labels_outside_the_outputs():
+    with pytest.raises((ValueError, RuntimeError)):
+        squared_error(torch.zeros(2, 3), torch.tensor([0, 5]))

@@ -1,0 +1,83 @@
+"""The book's figure helpers: what is drawn, not how it looks."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrlib import Constant
+from lrlib.lab import digits_task, figures, sweep
+
+
+@pytest.fixture
+def ax():
+    return plt.figure().add_subplot()
+
+
+def test_every_schedule_has_a_look_of_its_own():
+    looks = [(str(look["color"]), str(look["linestyle"])) for look in figures.SCHEDULES.values()]
+    assert len(set(looks)) == len({color for color, _ in looks}) == len(looks)
+    figures.look("cosine")["color"] = "pink"
+    assert figures.look("cosine")["color"] != "pink"
+    for name in figures.SCHEDULES:
+        plt.plot([0, 1], [0, 1], **figures.look(name))
+
+
+def test_the_style_sheet_applies():
+    with mpl.rc_context():
+        before = dict(mpl.rcParams)
+        figures.use_style()
+        assert dict(mpl.rcParams) != before
+
+
+def test_band_draws_the_median_and_the_percentiles(ax):
+    x, runs = np.arange(5), np.random.default_rng(0).normal(size=(11, 5))
+    figures.band(ax, x, runs, label="runs", color="red")
+    (line,), (band,) = ax.lines, ax.collections
+    assert (line.get_label(), line.get_color()) == ("runs", "red")
+    assert line.get_ydata().tolist() == np.median(runs, axis=0).tolist()
+    corners = band.get_paths()[0].vertices
+    low, high = np.percentile(runs, (10, 90), axis=0)
+    for i in x:
+        heights = corners[corners[:, 0] == i, 1]
+        assert (heights.min(), heights.max()) == pytest.approx((low[i], high[i]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_band_leaves_out_the_points_at_which_a_run_diverged(ax):
+    runs = np.array([[1.0, 2.0, np.nan], [1.0, 4.0, 5.0]])
+    figures.band(ax, [1, 2, 3], runs)
+    assert ax.lines[0].get_xydata().tolist() == [[1, 1], [2, 3]]
+    figures.band(ax, [1, 2, 3], runs * np.nan)
+    assert len(ax.lines[1].get_xdata()) == 0
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=30), st.integers(1, 40))
+def test_smooth_is_the_mean_over_a_centred_window(values, width):
+    smoothed = figures.smooth(np.array([values, values]), width)
+    expected = [
+        np.mean(values[max(0, i - width // 2) : i + (width + 1) // 2]) for i in range(len(values))
+    ]
+    assert smoothed.shape == (2, len(values))
+    assert smoothed[1] == pytest.approx(np.array(expected), abs=1e-9)
+
+
+def test_name_line_writes_beside_the_point(ax):
+    figures.name_line(ax, 1, 2, "cosine", color="red")
+    (text,) = ax.texts
+    assert (text.get_text(), text.xy, text.get_color()) == ("cosine", (1, 2), "red")
+
+
+def test_shades_run_from_dark_to_light():
+    light = [0.3 * r + 0.6 * g + 0.1 * b for r, g, b, _ in figures.shades(6)]
+    assert light == sorted(light) and len(set(light)) == 6
+
+
+def test_loss_and_rate_draws_what_was_measured_and_applied():
+    shape = Constant(1, 3).then(Constant(0.1))
+    result = sweep(digits_task(), {"a": shape}, [0.1, 0.2], [0, 1, 2], steps=6)
+    top, bottom = figures.loss_and_rate(result, {"drop": ("a", 1, {"color": "red"})})
+    assert top.lines[0].get_ydata() == pytest.approx(np.median(result.train_loss[0, 1], axis=0))
+    assert bottom.lines[0].get_ydata() == pytest.approx(0.2 * shape.sample(6))

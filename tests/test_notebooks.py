@@ -1,0 +1,409 @@
+"""tools/notebooks.py on a small made-up course, and nbgrader on the real one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import notebooks
+import pytest
+from jupytext import TextFileContentsManager
+from nbgrader.api import Gradebook
+
+ROOT = Path(__file__).resolve().parent.parent
+SOLUTIONS = sorted(path.parent for path in ROOT.glob("chapters/solutions/*/exercises.ipynb"))
+
+CHAPTER = """\
+# %% [markdown]
+# # A chapter
+#
+# Its text.
+
+# %%
+import matplotlib.pyplot as plt
+
+# %% tags=["nbval-check-output"]
+print("first")
+print("second")
+
+# %%
+figure, axes = plt.subplots()
+_ = axes.plot([1, 2])
+"""
+
+EXERCISES = """\
+# %% [markdown]
+# # Exercises
+
+# %% nbgrader={"grade": false, "grade_id": "double", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def double(x):
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-double", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+assert double(2) == 4, "double(2) should be 4"
+"""  # noqa: E501
+
+
+def write_course(root: Path) -> Path:
+    (root / "chapters/solutions/01_demo").mkdir(parents=True)
+    (root / "chapters/01_demo.py").write_text(notebooks.HEADER + CHAPTER)
+    (root / "chapters/solutions/01_demo/exercises.py").write_text(notebooks.HEADER + EXERCISES)
+    for name in ("nbgrader_config.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """A course that is in order. Not to be changed: `course` is a copy that may be."""
+    root = write_course(tmp_path_factory.mktemp("course"))
+    assert notebooks.build(root, []) == []
+    notebooks.release_into_place(root)
+    return root
+
+
+@pytest.fixture
+def course(built, tmp_path):
+    return shutil.copytree(built, tmp_path / "course")
+
+
+def change(path: Path, edit) -> None:
+    """Apply `edit` to the cells of a notebook."""
+    content = json.loads(path.read_text())
+    edit(content["cells"])
+    path.write_text(json.dumps(content))
+
+
+# --- build
+
+
+def test_build_executes_and_leaves_no_noise(built):
+    notebook = nbformat.read(built / "chapters/01_demo.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3]
+    assert [output.text for output in code[1].outputs] == ["first\nsecond\n"]
+    assert "image/png" in code[2].outputs[0].data
+    assert code[1].metadata == {"tags": ["nbval-check-output"]}
+    assert notebook.metadata == notebooks.NOTEBOOK_METADATA
+    assert not list(built.rglob("*.tmp"))
+
+
+def test_build_again_changes_nothing(course):
+    before = (course / "chapters/01_demo.ipynb").read_bytes()
+    assert notebooks.build(course, ["01_demo"]) == []
+    assert (course / "chapters/01_demo.ipynb").read_bytes() == before
+
+
+def test_an_inserted_cell_leaves_the_other_ids_alone(course):
+    script = course / "chapters/01_demo.py"
+    before = [cell.id for cell in notebooks.read_script(script).cells]
+    script.write_text(
+        notebooks.HEADER + CHAPTER.replace("# %%\nimport", "# %%\n1 + 1\n\n# %%\nimport")
+    )
+    after = [cell.id for cell in notebooks.read_script(script).cells]
+    assert len(after) == len(before) + 1
+    assert [name for name in after if name in before] == before
+
+
+def test_equal_cells_have_different_ids(course):
+    script = course / "chapters/01_demo.py"
+    script.write_text(notebooks.HEADER + "# %%\n1 + 1\n\n# %%\n1 + 1\n")
+    first, second = notebooks.read_script(script).cells
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("import warnings; warnings.warn('careful')", "wrote to stderr"),
+        ("object()", "shows an object's address"),
+        ("import os; os._exit(1)", "kernel died"),
+    ],
+)
+def test_build_refuses_and_writes_nothing(course, code, message):
+    script, notebook = course / "chapters/01_demo.py", course / "chapters/01_demo.ipynb"
+    script.write_text(f"{notebooks.HEADER}# %%\na = 1\n\n# %%\n{code}\n")
+    before = notebook.read_bytes()
+    (course / "chapters/solutions/01_demo/exercises.py").unlink()
+    (fault,) = notebooks.build(course, [])
+    assert fault.startswith(f"chapters/01_demo.py: cell 2 (code: {code[:50]})")
+    assert message in fault
+    assert notebook.read_bytes() == before
+
+
+def test_build_knows_its_chapters(course):
+    with pytest.raises(notebooks.Fault, match="no chapter is named 02_nope; there are 01_demo"):
+        notebooks.build(course, ["02_nope"])
+
+
+def test_kernels_are_this_interpreter(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    with notebooks.notebook_environment():
+        kernel = Path(os.environ["JUPYTER_PATH"], "kernels/python3/kernel.json")
+        assert json.loads(kernel.read_text())["argv"][0] == sys.executable
+        assert "MPLBACKEND" not in os.environ
+    assert not kernel.exists()
+    assert os.environ["MPLBACKEND"] == "Agg"
+
+
+# --- check
+
+
+def test_check_accepts_what_build_made(built):
+    assert notebooks.check(built) == []
+
+
+def set_source(number, text):
+    return lambda cells: cells[number - 1].update(source=text)
+
+
+FAULTS = {
+    "changed text": (set_source(2, "import torch"), "cell 2 (code: import matplotlib"),
+    "changed prose": (set_source(1, "# Another"), "cell 1 (markdown: # A chapter) has another"),
+    "changed tags": (lambda cells: cells[2]["metadata"].clear(), "has other metadata"),
+    "changed type": (
+        lambda cells: cells.__setitem__(
+            0, {"cell_type": "raw", "id": "a", "metadata": {}, "source": "# A chapter"}
+        ),
+        "is a raw cell in the notebook",
+    ),
+    "lost cell": (lambda cells: cells.pop(), "the script has 4 cells, the notebook 3"),
+    "unexecuted": (
+        lambda cells: [cell.update(execution_count=None) for cell in cells[1:]],
+        "was executed as [None], not as [1]",
+    ),
+    "out of order": (lambda cells: cells[3].update(execution_count=9), "as [9], not as [3]"),
+    "stderr": (
+        lambda cells: cells[2]["outputs"].append(
+            {"output_type": "stream", "name": "stderr", "text": "careful"}
+        ),
+        'cell 3 (code: print("first")) wrote to stderr: careful',
+    ),
+    "error": (
+        lambda cells: cells[2]["outputs"].append(
+            {"output_type": "error", "ename": "E", "evalue": "bad", "traceback": []}
+        ),
+        "shows an error: E: bad",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_check_catches(course, kind):
+    edit, message = FAULTS[kind]
+    change(course / "chapters/01_demo.ipynb", edit)
+    faults = notebooks.check(course)
+    assert any(message in fault for fault in faults), faults
+    assert all(fault.startswith("chapters/01_demo.ipynb: ") for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("\n".join(["x = 1"] * 26), "cell 1 (code: x = 1) has 26 lines; 25 at most"),
+        (f"x = '{'y' * 90}'", "line 1 is 96 wide; 88 at most"),
+    ],
+)
+def test_check_catches_cells_that_do_not_fit(course, cell, message):
+    (course / "chapters/01_demo.py").write_text(f"{notebooks.HEADER}# %%\n{cell}\n")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell, execution_count=1)])
+    notebooks.write_notebook(notebook, course / "chapters/01_demo.ipynb")
+    (fault,) = notebooks.check(course)
+    assert message in fault
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("chapters/01_demo.ipynb", "chapters/01_demo.py has no notebook"),
+        ("chapters/01_demo.py", "chapters/01_demo.ipynb has no script"),
+        ("chapters/solutions/01_demo/exercises.ipynb", "exercises.py has no notebook"),
+    ],
+)
+def test_check_catches_a_missing_partner(course, lost, message):
+    (course / lost).unlink()
+    (fault,) = notebooks.check(course)
+    assert message in fault
+
+
+def test_check_catches_a_missing_header(course):
+    (course / "chapters/01_demo.py").write_text(CHAPTER)
+    (fault,) = notebooks.check(course)
+    assert fault.endswith("01_demo.py does not begin with the lines\n" + notebooks.HEADER)
+
+
+def test_check_catches_a_broken_file(course):
+    (course / "chapters/01_demo.ipynb").write_text("{")
+    (fault,) = notebooks.check(course)
+    assert "01_demo.ipynb: not a valid notebook" in fault
+
+
+def test_the_command_lists_every_fault_and_fails(course):
+    change(course / "chapters/01_demo.ipynb", set_source(2, "import torch"))
+    (course / "chapters/solutions/01_demo/exercises.py").unlink()
+    command = [sys.executable, ROOT / "tools/notebooks.py", "--root", course, "check"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 2
+
+
+# --- release
+
+
+def test_student_version_has_no_solution(built):
+    folder = built / "chapters/exercises/01_demo"
+    assert [path.name for path in folder.iterdir()] == ["exercises.ipynb"]
+    text = (folder / "exercises.ipynb").read_text()
+    assert "raise NotImplementedError" in text
+    assert "SOLUTION" not in text and "2 * x" not in text
+    assert not (built / "gradebook.db").exists()
+
+
+def test_release_is_deterministic(course):
+    student = course / "chapters/exercises/01_demo/exercises.ipynb"
+    before = student.read_bytes()
+    for version in ("exercises", "solutions"):  # what JupyterLab leaves behind is not ours
+        leftovers = course / "chapters" / version / "01_demo/.ipynb_checkpoints"
+        leftovers.mkdir()
+        (leftovers / "exercises-checkpoint.ipynb").write_text("{}")
+    assert notebooks.check_release(course) == []
+    notebooks.release_into_place(course)
+    assert student.read_bytes() == before
+    assert [path.name for path in student.parent.iterdir()] == ["exercises.ipynb"]
+
+
+def test_check_release_catches(course):
+    exercises = course / "chapters/exercises"
+    change(exercises / "01_demo/exercises.ipynb", set_source(1, "# Edited"))
+    (exercises / "02_gone").mkdir()
+    (exercises / "02_gone/exercises.ipynb").write_text("{}")
+    edited, extra = notebooks.check_release(course)
+    assert "01_demo/exercises.ipynb is not what its solution makes" in edited
+    assert "02_gone/exercises.ipynb is made by no solution" in extra
+    shutil.rmtree(exercises)
+    (missing,) = notebooks.check_release(course)
+    assert "01_demo/exercises.ipynb is missing" in missing
+
+
+# --- grading
+
+
+def autograde(root: Path, name: str, folder: Path) -> dict[str, tuple[float, float, list]]:
+    """Grade the solution and the untouched starter as two students' work.
+
+    Returns for each the score, the best possible score, and the test cells as executed.
+    """
+    notebooks.release(root, folder)
+    for student, version in {"solution": "solutions", "starter": "exercises"}.items():
+        submitted = folder / "submitted" / student / name
+        submitted.mkdir(parents=True)
+        shutil.copy(folder / "chapters" / version / name / "exercises.ipynb", submitted)
+
+    api = notebooks.grader(root, folder)
+    grades = {}
+    for student in ("solution", "starter"):
+        with notebooks.notebook_environment():
+            result = api.autograde(name, student)
+        assert result["success"], result["log"]
+        with Gradebook(f"sqlite:///{folder}/gradebook.db", course_id="lrlib") as gradebook:
+            marks = gradebook.find_submission(name, student).notebooks[0].grades
+            marks = [
+                (mark.auto_score, mark.max_score) for mark in marks if not mark.needs_manual_grade
+            ]
+        graded = nbformat.read(
+            folder / "autograded" / student / name / "exercises.ipynb", as_version=4
+        )
+        tests = [
+            cell
+            for cell in graded.cells
+            if cell.cell_type == "code"
+            and cell.metadata.get("nbgrader", {}).get("grade")
+            and not cell.metadata.nbgrader.solution
+        ]
+        grades[student] = (*map(sum, zip(*marks, strict=True)), tests)
+    return grades
+
+
+def test_autograde_gives_full_marks_to_the_solution_and_none_to_the_starter(built, tmp_path):
+    grades = autograde(built, "01_demo", tmp_path)
+    assert grades["solution"][:2] == (2, 2)
+    assert grades["starter"][:2] == (0, 2)
+
+
+@pytest.mark.parametrize("folder", SOLUTIONS, ids=lambda folder: folder.name)
+def test_autograde_of_the_real_exercises(folder, tmp_path):
+    grades = autograde(ROOT, folder.name, tmp_path)
+    score, best, _ = grades["solution"]
+    assert score == best > 0
+    score, _, tests = grades["starter"]
+    assert score == 0
+    for cell in tests:
+        assert "not attempted" in str(cell.outputs).lower(), cell.source
+
+
+# --- pairing: JupyterLab, started at the root, loads and saves through this class
+
+
+@pytest.fixture
+def lab(course):
+    return TextFileContentsManager(root_dir=str(course))
+
+
+@pytest.mark.parametrize(
+    "opened", ["chapters/01_demo.ipynb", "chapters/solutions/01_demo/exercises.py"]
+)
+def test_saving_a_notebook_updates_both_files(course, lab, opened):
+    model = lab.get(opened, type="notebook", content=True)
+    cells = model["content"]["cells"]
+    cells[1]["source"] += "\nadded = 1"
+    cells[1]["metadata"] |= {"scrolled": True, "jupyter": {"source_hidden": True}}
+    lab.save(model, opened)
+
+    script = (course / opened).with_suffix(".py")
+    made = notebooks.read_script(script)
+    assert made.cells[1].source.endswith("added = 1")
+    assert made.cells[1].metadata.jupyter == {"source_hidden": True}
+    text = script.read_text()
+    assert "scrolled" not in text and "jupytext" not in text
+    kept = nbformat.read(script.with_suffix(".ipynb"), as_version=4)
+    assert [cell.source for cell in kept.cells] == [cell.source for cell in made.cells]
+
+
+def test_saving_twice_changes_the_script_no_more(course, lab):
+    texts = []
+    for _ in range(2):
+        lab.save(lab.get("chapters/01_demo.ipynb", content=True), "chapters/01_demo.ipynb")
+        texts.append((course / "chapters/01_demo.py").read_text())
+    assert texts[0] == texts[1]
+    assert notebooks.check(course) == []
+
+
+def test_a_notebook_newer_than_its_script_can_be_opened(course, lab):
+    """As after `git pull`, when only the outputs have changed."""
+    os.utime(course / "chapters/01_demo.ipynb")
+    os.utime(course / "chapters/01_demo.py", (1, 1))
+    assert len(lab.get("chapters/01_demo.ipynb", content=True)["content"]["cells"]) == 4
+
+
+def test_saving_a_student_version_makes_no_script(course, lab):
+    path = "chapters/exercises/01_demo/exercises.ipynb"
+    lab.save(lab.get(path, content=True), path)
+    assert (course / path).exists()
+    assert [file.name for file in (course / path).parent.glob("*.py")] == []
+
+
+@pytest.mark.parametrize("path", ["lrlib/schedule.py", "tools/notebooks.py", "tests/test_a.py"])
+def test_library_files_are_not_paired(course, lab, path):
+    file = course / path
+    file.parent.mkdir()
+    file.write_text("x = 1\n")
+    lab.save(lab.get(path, type="notebook", content=True), path)
+    assert not file.with_suffix(".ipynb").exists()

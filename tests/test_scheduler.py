@@ -1,0 +1,475 @@
+"""ScheduledLR: what it applies, and that nothing about resuming changes it."""
+
+import copy
+import gc
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from conftest import SHAPES, Formula, HalfCosine, Ramp, Sawtooth
+from torch import nn
+from torch.optim import SGD, AdamW
+
+from lrlib import Constant, LRTrace, ScheduledLR
+
+STEPS = 12
+ADDED_AT = 5  # the update before which the late group joins
+SHAPE = SHAPES["nested"]
+
+
+class World:
+    """A small model, its optimizer and scheduler, trained on data that depends on the step only."""
+
+    def __init__(self, config, seed=0, late=False):
+        torch.manual_seed(seed)
+        self.config, self.late = config, late
+        self.model = nn.ModuleList([nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2)])
+        self.optimizer = config.optimizer(self.groups())
+        if late:
+            self.add_late_group()
+
+    def groups(self):
+        first, second, _ = (list(layer.parameters()) for layer in self.model)
+        if self.config.groups == 1:
+            return [{"params": first + second}]
+        return [{"params": first}, {"params": second, "lr": self.config.rate(0.02)}]
+
+    def add_late_group(self):
+        rate = {} if self.config.groups == 1 else {"lr": self.config.rate(0.3)}
+        self.optimizer.add_param_group({"params": list(self.model[2].parameters()), **rate})
+
+    def schedule(self):
+        self.scheduler = ScheduledLR(self.optimizer, **self.config.shapes)
+
+    def train(self, start, stop, save=None):
+        trace = LRTrace(self.optimizer)
+        for step in range(start, stop):
+            if step == ADDED_AT and self.config.late:
+                self.add_late_group()
+            if save is not None:
+                save.append(self.checkpoint())
+            x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
+            for layer in self.model:
+                x = layer(x).tanh()
+            self.optimizer.zero_grad()
+            x.square().sum().backward()
+            self.optimizer.step()
+            self.scheduler.step()
+        trace.detach()
+        return np.stack([trace.lr, trace.momentum, trace.weight_decay]) if len(trace) else None
+
+    def checkpoint(self):
+        file = io.BytesIO()
+        parts = (self.model, self.optimizer, self.scheduler)
+        torch.save([part.state_dict() for part in parts], file)
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Config:
+    kind: type = SGD
+    options: tuple = (("momentum", 0.9),)
+    groups: int = 1
+    late: bool = False
+    tensor: bool = False
+    driven: tuple = ()
+
+    def rate(self, value):
+        return torch.tensor(value) if self.tensor else value
+
+    def optimizer(self, groups):
+        return self.kind(groups, lr=self.rate(0.1), **dict(self.options))
+
+    @property
+    def shapes(self):
+        return {"shape": SHAPE, **dict(self.driven)}
+
+
+SGD_MOMENTUM = (("momentum", 0.9), ("weight_decay", 0.01))
+DRIVEN = (("momentum", Ramp(6, 1.0, 0.8) * Sawtooth(20)), ("weight_decay", HalfCosine(8)))
+CONFIGS = {
+    "sgd": Config(),
+    "sgd, plain": Config(options=()),
+    "sgd, for loop, 2 groups": Config(options=(*SGD_MOMENTUM, ("foreach", False)), groups=2),
+    "sgd, foreach, late group": Config(options=(*SGD_MOMENTUM, ("foreach", True)), late=True),
+    "sgd, fused, 2 + late": Config(options=(*SGD_MOMENTUM, ("fused", True)), groups=2, late=True),
+    "sgd, nesterov, driven, 2 + late": Config(
+        options=(*SGD_MOMENTUM, ("nesterov", True)), groups=2, late=True, driven=DRIVEN
+    ),
+    "sgd, tensor, 2 + late": Config(groups=2, late=True, tensor=True),
+    "sgd, tensor, late shares the default": Config(late=True, tensor=True),
+    "adamw": Config(AdamW, ()),
+    "adamw, foreach, driven": Config(AdamW, (("foreach", True),), driven=DRIVEN),
+    "adamw, amsgrad, driven, 2 + late": Config(
+        AdamW, (("amsgrad", True),), groups=2, late=True, driven=DRIVEN
+    ),
+    "adamw, fused, 2 + late": Config(AdamW, (("fused", True),), groups=2, late=True),
+    "adamw, tensor, for loop, driven, 2 + late": Config(
+        AdamW, (("foreach", False),), groups=2, late=True, tensor=True, driven=DRIVEN
+    ),
+    "adamw, tensor, fused, late": Config(AdamW, (("fused", True),), late=True, tensor=True),
+}
+
+
+def load(world, order, optimizer_state, scheduler_state):
+    if order == "build, optimizer, scheduler":
+        world.schedule()
+        world.optimizer.load_state_dict(optimizer_state)
+        world.scheduler.load_state_dict(scheduler_state)
+    elif order == "optimizer, build, scheduler":
+        world.optimizer.load_state_dict(optimizer_state)
+        world.schedule()
+        world.scheduler.load_state_dict(scheduler_state)
+    else:
+        world.schedule()
+        world.scheduler.load_state_dict(scheduler_state)
+        world.optimizer.load_state_dict(optimizer_state)
+
+
+ORDERS = (
+    "build, optimizer, scheduler",
+    "optimizer, build, scheduler",
+    "build, scheduler, optimizer",
+)
+
+
+def same(a, b):
+    """Equal to the last bit, through nested containers."""
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_resuming_at_any_step_is_bit_identical(name, order):
+    config = CONFIGS[name]
+    whole, saved = World(config), []
+    whole.schedule()
+    rows = whole.train(0, STEPS, saved)
+    assert len(saved) == STEPS
+    for k, file in enumerate(saved):
+        model, optimizer, scheduler = torch.load(io.BytesIO(file), weights_only=True)
+        world = World(config, seed=99, late=config.late and k >= ADDED_AT)
+        world.model.load_state_dict(model)
+        load(world, order, optimizer, scheduler)
+        # The checkpoint of step ADDED_AT was taken just after the late group joined.
+        config_left = config if k < ADDED_AT else Config(**{**vars(config), "late": False})
+        world.config = config_left
+        resumed = world.train(k, STEPS)
+        assert np.array_equal(resumed, rows[:, k:, : resumed.shape[-1]], equal_nan=True), k
+        assert same(world.model.state_dict(), whole.model.state_dict()), k
+        assert same(world.optimizer.state_dict(), whole.optimizer.state_dict()), k
+        assert same(world.scheduler.state_dict(), whole.scheduler.state_dict()), k
+
+
+def sgd(lr=0.1, groups=1, **options):
+    parameters = [{"params": [nn.Parameter(torch.zeros(2))]} for _ in range(groups)]
+    return SGD(parameters, lr=lr, **options)
+
+
+def adamw(**options):
+    return AdamW([nn.Parameter(torch.zeros(2))], lr=0.1, **options)
+
+
+def drive(optimizer, scheduler, steps):
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_applied_rates_are_exactly_peak_times_shape(name):
+    shape, peaks = SHAPES[name], (0.1, 0.037, 3.0)
+    optimizer = sgd(groups=3)
+    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+        group["lr"] = peak
+    trace = LRTrace(optimizer)
+    drive(optimizer, ScheduledLR(optimizer, shape), 30)
+    assert trace.lr.tolist() == [[peak * shape(t) for peak in peaks] for t in range(30)]
+    trace.assert_matches(shape, peaks[2], group=2)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_tensor_rates_are_the_rounding_of_the_plan_written_in_place(name):
+    shape, rate = SHAPES[name], torch.tensor(0.1)
+    optimizer, peak = sgd(rate), float(rate)
+    trace = LRTrace(optimizer)
+    drive(optimizer, ScheduledLR(optimizer, shape), 30)
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert trace.lr[:, 0].tolist() == [float(np.float32(peak * shape(t))) for t in range(30)]
+
+
+@pytest.mark.parametrize("build", [sgd, adamw])
+def test_momentum_and_weight_decay_follow_their_schedules(build):
+    optimizer = build(weight_decay=0.01, **({"momentum": 0.8} if build is sgd else {}))
+    base = 0.8 if build is sgd else 0.9
+    trace = LRTrace(optimizer)
+    scheduler = ScheduledLR(optimizer, Ramp(5), momentum=HalfCosine(9), weight_decay=Sawtooth(4))
+    drive(optimizer, scheduler, 15)
+    trace.assert_matches(HalfCosine(9), base, quantity="momentum")
+    trace.assert_matches(Sawtooth(4), 0.01, quantity="weight_decay")
+    trace.assert_matches(Ramp(5), 0.1)
+    if build is adamw:
+        assert optimizer.param_groups[0]["betas"][1] == 0.999
+
+
+def test_tensor_betas_are_written_in_place():
+    betas = torch.tensor(0.9), torch.tensor(0.999)
+    optimizer = adamw(betas=betas, foreach=False)
+    ScheduledLR(optimizer, Constant(), momentum=Constant(0.5))
+    assert optimizer.param_groups[0]["betas"][0] is betas[0]
+    assert float(betas[0]) == np.float32(0.5 * float(np.float32(0.9)))
+
+
+@pytest.mark.parametrize("trace_first", [True, False])
+def test_a_trace_built_before_or_after_sees_the_same(trace_first):
+    optimizer = sgd()
+    if trace_first:
+        trace = LRTrace(optimizer)
+    scheduler = ScheduledLR(optimizer, Ramp(4))
+    if not trace_first:
+        trace = LRTrace(optimizer)
+    drive(optimizer, scheduler, 2)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))], "lr": 5.0})
+    drive(optimizer, scheduler, 3)
+    expected = [[0.1 * Ramp(4)(t), 5.0 * Ramp(4)(t) if t >= 2 else np.nan] for t in range(5)]
+    assert np.array_equal(trace.lr, expected, equal_nan=True)
+
+
+def test_groups_that_share_a_rate_tensor_get_one_each():
+    rate = torch.tensor(0.5)
+    optimizer = sgd(rate, groups=2)
+    scheduler = ScheduledLR(optimizer, Constant(1, 2).then(Constant(0.5)))
+    drive(optimizer, scheduler, 3)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+    drive(optimizer, scheduler, 1)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert rates[0] is rate and len({id(r) for r in rates}) == 4
+    assert scheduler.base_lrs == [0.5] * 4
+    assert [float(r) for r in rates] == [0.25] * 4
+    assert float(optimizer.defaults["lr"]) == 0.5
+
+
+def test_what_others_write_into_the_groups_is_never_read_back():
+    optimizer = sgd(momentum=0.9)
+    trace = LRTrace(optimizer)
+    scheduler = ScheduledLR(optimizer, Ramp(5), momentum=Ramp(5))
+    for step in range(8):
+        optimizer.step()
+        optimizer.param_groups[0].update(lr=123.0, momentum=0.123)
+        if step == 5:  # a detour by way of the saved state
+            scheduler.load_state_dict(scheduler.state_dict())
+        scheduler.step()
+    trace.assert_matches(Ramp(5), 0.1)
+    trace.assert_matches(Ramp(5), 0.9, quantity="momentum")
+
+
+def test_it_is_a_torch_scheduler():
+    scheduler = ScheduledLR(sgd(groups=2), Ramp(5))
+    assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
+    assert not hasattr(scheduler, "total_steps")  # a popular launcher stops those that have it
+    assert scheduler.get_last_lr() == scheduler.get_lr() == [0.1 * Ramp(5)(0)] * 2
+    drive(scheduler.optimizer, scheduler, 3)
+    assert scheduler.last_epoch == 3
+    assert scheduler.get_last_lr() == [g["lr"] for g in scheduler.optimizer.param_groups]
+    assert scheduler.base_lrs == [0.1, 0.1]
+    assert scheduler.shape == Ramp(5)
+
+
+def test_building_and_stepping_in_the_right_order_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer = sgd()
+        scheduler = ScheduledLR(optimizer, Ramp(5))
+        drive(optimizer, scheduler, 3)
+        resumed = ScheduledLR(sgd(), Ramp(5))
+        resumed.load_state_dict(scheduler.state_dict())
+        resumed.step()  # after resuming, the update belongs to the other life
+
+
+def test_the_wrong_order_warns_exactly_once():
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, Ramp(5))
+    with pytest.warns(UserWarning, match=r"before any optimizer\.step") as caught:
+        for _ in range(4):
+            scheduler.step()
+            optimizer.step()
+    assert len(caught) == 1
+
+
+def test_a_discarded_scheduler_acts_no_more():
+    optimizer = sgd()
+    trace = LRTrace(optimizer)
+    scheduler = ScheduledLR(optimizer, Ramp(5))
+    drive(optimizer, scheduler, 2)
+    del scheduler
+    gc.collect()
+    optimizer.param_groups[0]["lr"] = 0.7
+    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))], "lr": 0.6})
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert trace.lr[2:].tolist() == [[0.7, 0.6]] * 2
+
+
+def test_a_second_scheduler_starts_from_the_first_ones_base():
+    optimizer = sgd()
+    drive(optimizer, ScheduledLR(optimizer, Ramp(5)), 5)
+    assert ScheduledLR(optimizer, Constant()).base_lrs == [0.1]
+
+
+def test_a_deep_copy_of_the_optimizer_is_free_and_can_be_scheduled_anew():
+    optimizer = sgd(torch.tensor(0.5))
+    scheduler = ScheduledLR(optimizer, Constant(0.5))
+    twin = copy.deepcopy(optimizer)
+    drive(twin, ScheduledLR(twin, Sawtooth(4)), 1)
+    assert float(twin.param_groups[0]["lr"]) == 0.375
+    assert float(optimizer.param_groups[0]["lr"]) == 0.25
+    assert scheduler.last_epoch == 0
+
+
+def test_updates_that_a_gradient_scaler_skips_are_not_counted():
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = SGD([parameter], lr=0.1)
+    trace, scheduler = LRTrace(optimizer), ScheduledLR(optimizer, Ramp(5))
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
+    for attempt in range(6):
+        scale = scaler.get_scale()
+        optimizer.zero_grad()
+        scaler.scale(parameter.sum() * (float("inf") if attempt in (1, 3) else 1)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        if scaler.get_scale() >= scale:
+            scheduler.step()
+    assert scheduler.last_epoch == len(trace) == 4
+    trace.assert_matches(Ramp(5), 0.1)
+
+
+def test_a_scaler_that_skips_the_first_update_is_mentioned_in_the_warning():
+    scheduler = ScheduledLR(sgd(), Ramp(5))
+    with pytest.warns(UserWarning, match="gradient scaler"):
+        scheduler.step()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_extending_a_run_is_legal_and_said_aloud(order):
+    config = Config()
+    short = World(config)
+    short.schedule()
+    short.train(0, 6)
+    longer = World(Config(driven=(("shape", Ramp(50)),)))
+    with pytest.warns(UserWarning, match=r"step 6 with another schedule of lr: saved .*Ramp\(tot"):
+        load(longer, order, short.optimizer.state_dict(), short.scheduler.state_dict())
+    assert longer.train(6, 9)[0, :, 0].tolist() == [0.1 * Ramp(50)(t) for t in (6, 7, 8)]
+
+
+def test_another_base_rate_is_replaced_and_said_aloud():
+    saved = ScheduledLR(sgd(0.1), Ramp(5)).state_dict()
+    scheduler = ScheduledLR(sgd(0.2), Ramp(5))
+    with pytest.warns(UserWarning, match=r"saved base lr \[0\.1\] replaces \[0\.2\]"):
+        scheduler.load_state_dict(saved)
+    assert scheduler.base_lrs == [0.1]
+    assert scheduler.get_last_lr() == [0.1 * Ramp(5)(0)]
+
+
+def test_driving_something_more_or_less_after_resuming_is_said_aloud():
+    plain, driving = (
+        ScheduledLR(sgd(momentum=0.9), Ramp(5), momentum=momentum) for momentum in (None, Ramp(3))
+    )
+    states = plain.state_dict(), driving.state_dict()
+    with pytest.warns(UserWarning, match="schedule of momentum: saved Ramp.*, now None"):
+        plain.load_state_dict(states[1])
+    with pytest.warns(UserWarning, match="schedule of momentum: saved None, now Ramp"):
+        driving.load_state_dict(states[0])
+
+
+GOOD_STATE = {"last_epoch": 3, "base": {"lr": [0.1]}, "shapes": {"lr": repr(Ramp(5))}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"last_epoch": -1},
+        {"last_epoch": 2.5},
+        {"last_epoch": "3"},
+        {"base": {"lr": [0.1, 0.1]}},
+        {"base": {"lr": []}},
+        {"base": {"lr": [float("nan")]}},
+        {"base": {"lr": [-0.1]}},
+        {"base": {"lr": [0.1], "momentum": []}},
+        {"base": {"lr": "none"}},
+        {"base": [0.1]},
+        {"base": None},
+        {"shapes": 3},
+    ],
+    ids=repr,
+)
+def test_a_state_that_does_not_fit_raises_and_changes_nothing(change):
+    scheduler = ScheduledLR(sgd(), Ramp(5))
+    drive(scheduler.optimizer, scheduler, 2)
+    before = scheduler.state_dict(), copy.deepcopy(scheduler.optimizer.state_dict())
+    with pytest.raises(ValueError, match=r"^ScheduledLR: (state_dict|last_epoch) "):
+        scheduler.load_state_dict({**GOOD_STATE, **change})
+    assert (scheduler.state_dict(), scheduler.optimizer.state_dict()) == before
+    scheduler.load_state_dict(GOOD_STATE)
+    assert scheduler.last_epoch == 3
+
+
+def test_the_state_of_another_scheduler_raises():
+    foreign = torch.optim.lr_scheduler.LambdaLR(sgd(), lambda step: 1.0).state_dict()
+    for state in (foreign, sgd().state_dict(), {}, None, [1]):
+        with pytest.raises(ValueError, match=r"must come from ScheduledLR\.state_dict"):
+            ScheduledLR(sgd(), Ramp(5)).load_state_dict(state)
+
+
+def test_a_shape_that_fails_on_resuming_leaves_the_scheduler_as_it_was():
+    scheduler = ScheduledLR(sgd(0.2), Formula(lambda step: -1 if step == 3 else 1))
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="factor at step 3"):
+        scheduler.load_state_dict(GOOD_STATE)
+    assert (scheduler.last_epoch, scheduler.base_lrs) == (0, [0.2])
+
+
+def test_a_step_that_fails_writes_nothing_and_does_not_count():
+    optimizer = sgd(momentum=0.5, weight_decay=0.1)
+    scheduler = ScheduledLR(optimizer, Ramp(5), weight_decay=Ramp(5), momentum=Ramp(1, 1.0, 2.0))
+    optimizer.step()
+    before = copy.deepcopy(optimizer.state_dict())
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"momentum must stay in \[0, 1\), got 1\.0 at step 1"):
+            scheduler.step()
+    assert scheduler.last_epoch == 0
+    assert optimizer.state_dict() == before
+
+
+def test_a_momentum_out_of_range_at_once_raises_and_leaves_the_optimizer_alone():
+    optimizer = sgd(momentum=0.9)
+    with pytest.raises(ValueError, match=r"momentum must stay in \[0, 1\), got 1\.8 at step 0"):
+        ScheduledLR(optimizer, Constant(0.5), momentum=Constant(2))
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    optimizer.step()
+    assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+def test_what_is_not_there_cannot_be_driven():
+    for optimizer in (sgd(), torch.optim.Adagrad([nn.Parameter(torch.zeros(1))])):
+        with pytest.raises(ValueError, match=r"momentum is scheduled, but parameter group 0 has"):
+            ScheduledLR(optimizer, Ramp(5), momentum=Ramp(5))
+    with pytest.raises(ValueError, match=r"weight_decay is scheduled, but every .* weight_decay=0"):
+        ScheduledLR(sgd(), Ramp(5), weight_decay=Ramp(5))
+
+
+def test_a_group_without_weight_decay_stays_without():
+    optimizer = sgd(groups=2)
+    optimizer.param_groups[0]["weight_decay"] = 0.1
+    drive(optimizer, ScheduledLR(optimizer, Ramp(5), weight_decay=Constant(0.5)), 2)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0]

@@ -1,0 +1,360 @@
+"""sweep: every slice is the run a plain torch.optim loop would have made, and nothing else."""
+
+from dataclasses import replace
+from importlib import import_module
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from conftest import HalfCosine, Ramp, Sawtooth
+from nbclient import NotebookClient
+from torch import nn
+from torch.nn import functional as F
+
+from lrlib import Constant, LRTrace, ScheduledLR
+from lrlib.lab import (
+    GridEdgeError,
+    Task,
+    batches,
+    digits_task,
+    load_digits,
+    mlp,
+    mnist1d_task,
+    squared_error,
+    sweep,
+)
+from lrlib.lab._progress import Progress
+from lrlib.lab._stacked import StackedMLP, StackedModule, stack
+from lrlib.lab.sweep import SweepResult
+
+DATA = load_digits()
+SHAPE = Ramp(20, 0.1, 1.0).then(HalfCosine(300))
+
+
+def normalised():
+    return nn.Sequential(nn.Linear(64, 16), nn.LayerNorm(16), nn.GELU(), nn.Linear(16, 10))
+
+
+# (task, does the fast path fit)
+TASKS = {
+    "relu": (Task(DATA, lambda: mlp(64, 16, 16, 10)), True),
+    "tanh, squared error": (
+        Task(DATA, lambda: mlp(64, 16, 10, activation="tanh"), squared_error),
+        True,
+    ),
+    "linear": (Task(DATA, lambda: mlp(64, 10)), True),
+    "loss of one's own": (
+        Task(DATA, lambda: mlp(64, 16, 10), lambda outputs, y: F.cross_entropy(outputs, y)),
+        False,
+    ),
+    "normalised": (Task(DATA, normalised), False),
+    "without bias": (Task(DATA, lambda: nn.Sequential(nn.Linear(64, 10, bias=False))), False),
+}
+
+# name -> (keywords of sweep, the torch optimizer, peak)
+OPTIMIZERS = {
+    "momentum": ({}, lambda p: torch.optim.SGD(p, lr=0.03, momentum=0.9)),
+    "plain": ({"momentum": 0.0}, lambda p: torch.optim.SGD(p, lr=0.03)),
+    "decay": (
+        {"momentum": 0.8, "weight_decay": 0.05},
+        lambda p: torch.optim.SGD(p, lr=0.03, momentum=0.8, weight_decay=0.05),
+    ),
+    "nesterov": (
+        {"nesterov": True, "weight_decay": 0.05},
+        lambda p: torch.optim.SGD(p, lr=0.03, momentum=0.9, nesterov=True, weight_decay=0.05),
+    ),
+    "adamw": (
+        {"optimizer": "adamw", "weight_decay": 0.1, "betas": (0.8, 0.99), "eps": 1e-6},
+        lambda p: torch.optim.AdamW(p, lr=0.03, weight_decay=0.1, betas=(0.8, 0.99), eps=1e-6),
+    ),
+}
+
+
+def plain_loop(task, build, shape, seed, steps, batch_size=32):
+    """Losses, the model and the trace of a run as anyone would write it."""
+    x, y = task.data.split("train")
+    model = task.model(seed)
+    optimizer = build(model.parameters())
+    trace, scheduler, losses = LRTrace(optimizer), ScheduledLR(optimizer, shape), []
+    for index in batches(seed, len(x), steps, batch_size):
+        loss = task.loss(model(x[index]), y[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+        losses.append(loss.detach())
+    return torch.stack(losses).numpy(), model, trace
+
+
+def assert_same_run(result, task, build, shape, seed, steps, batch_size=32):
+    losses, model, trace = plain_loop(task, build, shape, seed, steps, batch_size)
+    i = result.seeds.index(seed)
+    peak = result.peaks[0, 0]
+    assert losses[-1] < losses[0]
+    assert result.train_loss[0, 0, i] == pytest.approx(losses, rel=2e-4, abs=2e-5)
+    assert result.lr[0, 0, i] == pytest.approx(trace.lr[:, 0], rel=1e-7)
+    trained = result.model(result.schedules[0], peak, seed).state_dict()
+    for name, p in model.state_dict().items():
+        assert torch.allclose(trained[name], p, rtol=1e-3, atol=1e-4), name
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("task", ["relu", "normalised"])
+def test_a_slice_equals_a_plain_loop_for_every_optimizer(task, optimizer):
+    (task, _), (options, build) = TASKS[task], OPTIMIZERS[optimizer]
+    result = sweep(task, {"a": SHAPE}, 0.03, [4], steps=200, keep_states=True, **options)
+    assert_same_run(result, task, build, SHAPE, 4, 200)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_slice_equals_a_plain_loop_for_every_kind_of_task(name):
+    (task, fits), (_, build) = TASKS[name], OPTIMIZERS["momentum"]
+    assert StackedMLP.fits(task.model(0), task.loss) is fits
+    result = sweep(task, {"a": SHAPE}, [0.03], [4, 7], steps=200, keep_states=True)
+    assert_same_run(result, task, build, SHAPE, 7, 200)
+
+
+def test_a_slice_of_the_books_main_task_equals_a_plain_loop():
+    task, (_, build) = mnist1d_task(), OPTIMIZERS["momentum"]
+    result = sweep(task, {"a": SHAPE}, [0.03], [1], steps=200, keep_states=True)
+    assert_same_run(result, task, build, SHAPE, 1, 200)
+
+
+def test_the_full_batch_equals_a_plain_loop():
+    (task, _), (_, build) = TASKS["tanh, squared error"], OPTIMIZERS["momentum"]
+    result = sweep(task, {"a": SHAPE}, 0.03, [2], steps=60, batch_size=None, keep_states=True)
+    assert_same_run(result, task, build, SHAPE, 2, 60, batch_size=None)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, fits) in TASKS.items() if fits])
+def test_the_fast_path_equals_the_general_one(name):
+    task, _ = TASKS[name]
+    models = [task.model(seed) for seed in range(3)]
+    x, y = DATA.train_x[:24].view(3, 8, 64), DATA.train_y[:24].view(3, 8)
+    fast = stack(models, task.loss, torch.device("cpu"))
+    assert type(fast) is StackedMLP
+    losses, grads = fast.gradients(x, y)
+    general = StackedModule(models, task.loss, torch.device("cpu"))
+    expected_losses, expected = general.gradients(x, y)
+    assert torch.allclose(losses, expected_losses, atol=1e-6)
+    assert torch.allclose(fast.forward(x), general.forward(x), atol=1e-6)
+    assert grads.keys() == expected.keys()
+    for key in grads:
+        assert torch.allclose(grads[key].dense(), expected[key].dense(), atol=1e-6), key
+        buffer = torch.ones_like(expected[key].dense())
+        grads[key].accumulate(buffer, 0.5)
+        assert torch.allclose(buffer, 0.5 + expected[key].dense(), atol=1e-6), key
+
+
+SHAPES = {"constant": Constant(), "ramp": Ramp(30), "saw": Sawtooth(7)}
+
+
+@pytest.mark.parametrize("name", ["relu", "normalised"])
+def test_a_slice_does_not_depend_on_what_else_is_in_the_sweep(name):
+    task, _ = TASKS[name]
+    large = sweep(task, SHAPES, [0.01, 0.03, 0.1], [5, 3, 8], steps=60)
+    alone = sweep(task, {"ramp": Ramp(30)}, [0.03], [3], steps=60)
+    assert large.train_loss[1, 1, 1] == pytest.approx(alone.train_loss[0, 0, 0], rel=1e-4)
+    assert large.at("test_loss")[1, 1, 1] == pytest.approx(alone.at("test_loss").item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.0}, {"nesterov": True}])
+@pytest.mark.parametrize("name", ["relu", "tanh, squared error", "normalised"])
+@pytest.mark.filterwarnings("error")
+def test_a_slice_that_diverges_is_nan_and_leaves_the_others_bit_identical(name, options):
+    task, _ = TASKS[name]
+    if name == "normalised":  # layer norm keeps its outputs finite at any rate
+        task = replace(task, loss=squared_error)
+    runs = [
+        sweep(task, SHAPES, [0.01, 0.02, last], [5, 3], steps=40, eval_steps=(0, 20, 40), **options)
+        for last in (1e25, 0.03)
+    ]
+    wild, tame = runs
+    assert np.isfinite(tame.train_loss).all()
+    assert (wild.train_loss[:, :2] == tame.train_loss[:, :2]).all()
+    assert np.isnan(wild.train_loss[:, 2, :, 5:]).all()
+    assert np.isfinite(wild.train_loss[:, 2, :, 0]).all()
+    for metric, values in wild.metrics.items():
+        assert (values[:, :2] == tame.metrics[metric][:, :2]).all()
+        assert np.isnan(values[:, 2, :, 1:]).all() and np.isfinite(values[:, 2, :, 0]).all()
+
+
+def test_a_run_is_nan_from_its_first_non_finite_loss_on():
+    bad = DATA.train_y[list(batches(3, 1000, 10, 8))[4]]
+
+    def loss(outputs, y):  # infinite for one batch, without an effect on the parameters
+        blow = y.shape == bad.shape and (y == bad).all()
+        return F.cross_entropy(outputs, y) + torch.where(torch.as_tensor(blow), torch.inf, 0.0)
+
+    task = Task(DATA, lambda: mlp(64, 10), loss)
+    result = sweep(task, {"a": Constant()}, 1e-3, [3], steps=10, batch_size=8, eval_steps=[3, 4, 5])
+    assert np.isnan(result.train_loss[0, 0, 0]).tolist() == [False] * 4 + [True] * 6
+    assert np.isnan(result.metrics["val_error"][0, 0, 0]).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_applied_rates_are_the_plan_rounded_to_float32(optimizer):
+    task, peaks = Task(DATA, lambda: mlp(64, 10)), {"ramp": [0.1, 0.2], "saw": [1e-3, 3e-3]}
+    result = sweep(
+        task, {k: SHAPES[k] for k in peaks}, peaks, [0, 1], steps=50, optimizer=optimizer
+    )
+    assert (result.lr.shape, result.lr.dtype) == ((2, 2, 2, 50), np.float32)
+    for i, name in enumerate(result.schedules):
+        for j, peak in enumerate(peaks[name]):
+            planned = (peak * SHAPES[name].sample(50)).astype(np.float32)
+            assert (result.lr[i, j] == planned).all()
+
+
+def test_a_seed_gives_every_schedule_the_same_weights_and_batches():
+    task, _ = TASKS["relu"]
+    result = sweep(task, SHAPES, [1e-12, 1e-11, 1e-10], [5, 3], steps=20, eval_steps=[0])
+    assert np.ptp(result.train_loss, axis=(0, 1)).max() < 1e-6
+    assert np.ptp(result.at("val_loss"), axis=(0, 1)).max() < 1e-12
+    assert (result.train_loss[0, 0, 0] != result.train_loss[0, 0, 1]).all()
+
+
+def test_global_random_state_is_untouched():
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    sweep(TASKS["relu"][0], SHAPES, [0.1], [5], steps=3)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert np.random.get_state()[1].tolist() == numpy_state  # noqa: NPY002
+
+
+def test_batches_are_the_epochs_of_a_data_loader():
+    drawn = list(batches(7, 10, 8, 3))
+    assert [len(index) for index in drawn] == [3] * 8
+    epochs = [torch.cat(drawn[i : i + 3]) for i in (0, 3)]
+    assert all(len(epoch.unique()) == 9 for epoch in epochs)
+    assert not torch.equal(*epochs)
+    for again, index in zip(batches(7, 10, 5, 3), drawn, strict=False):
+        assert torch.equal(again, index) and index.dtype == torch.int64
+    assert not torch.equal(next(batches(8, 10, 1, 3)), drawn[0])
+    assert [index.tolist() for index in batches(7, 4, 2, None)] == [[0, 1, 2, 3]] * 2
+    assert list(batches(7, 4, 0, 2)) == []
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh, squared error", "normalised"])
+def test_metrics_equal_a_direct_computation(name, monkeypatch):
+    # Several chunks, the last one partial. (The function hides the module of the same name.)
+    monkeypatch.setattr(import_module("lrlib.lab.sweep"), "_EVAL_CHUNK", 700)
+    task, _ = TASKS[name]
+    result = sweep(
+        task,
+        SHAPES,
+        [0.02, 0.05],
+        [5, 3],
+        steps=30,
+        eval_steps=[0, 10, 30],
+        evaluate=("train", "val", "test"),
+        keep_states=True,
+    )
+    assert set(result.metrics) == {
+        f"{s}_{m}" for s in ("train", "val", "test") for m in ("loss", "error")
+    }
+    for step in (0, 10, 30):
+        model = result.model("ramp", 0.05, 3, step)
+        for split in ("train", "val", "test"):
+            x, y = DATA.split(split)
+            with torch.no_grad():
+                outputs = model(x)
+            error = (outputs.argmax(-1) != y).double().mean().item()
+            measured = result.at(f"{split}_error", step)[1, 1, 1]
+            assert measured == pytest.approx(error, abs=1.5 / len(y))
+            loss = result.at(f"{split}_loss", step)[1, 1, 1]
+            assert loss == pytest.approx(task.loss(outputs, y).item(), rel=1e-4)
+    first = result.model("saw", 0.02, 5, 0).state_dict()
+    assert all(torch.equal(p, first[n]) for n, p in task.model(5).state_dict().items())
+
+
+def result_of(val_error, peaks=(0.1, 0.2, 0.4)):
+    """A result with these validation errors, (peaks, seeds)."""
+    errors = np.array(val_error, dtype=np.float64)[None, :, :, None]
+    return SweepResult(
+        task=TASKS["linear"][0],
+        schedules=("a",),
+        peaks=np.array([peaks]),
+        seeds=tuple(range(errors.shape[2])),
+        eval_steps=np.array([10]),
+        train_loss=errors,
+        metrics={"val_error": errors},
+        lr=errors,
+    )
+
+
+def test_best_peak_is_the_lowest_mean_over_seeds():
+    assert result_of([[0.5, 0.5], [0.1, 0.5], [0.4, 0.4]]).best_peaks() == {"a": 0.2}
+
+
+def test_a_peak_at_which_a_run_diverged_is_not_the_best():
+    errors = [[0.9, 0.9], [0.0, np.nan], [0.5, 0.5], [0.6, 0.6]]
+    assert result_of(errors, (1, 2, 3, 4)).best_peaks() == {"a": 3}
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [
+        ([[0.1], [0.2], [0.3]], r"a: the best peak, 0\.1, lies on the edge of the grid .*widen"),
+        ([[0.3], [0.2], [0.1]], r"a: the best peak, 0\.4, lies on the edge of the grid .*widen"),
+        ([[0.3], [0.2], [np.nan]], None),
+        ([[0.2], [np.nan], [np.nan]], r"a: the best peak, 0\.1, lies on the edge"),
+        ([[np.nan]] * 3, r"a: at every peak of \[0\.1, 0\.2, 0\.4\] a run diverged"),
+    ],
+)
+def test_a_best_peak_on_the_edge_of_the_grid_is_refused(errors, message):
+    if message is None:  # divergence to the right is what bounds a grid
+        assert result_of(errors).best_peaks() == {"a": 0.2}
+        return
+    with pytest.raises(GridEdgeError, match=message):
+        result_of(errors).best_peaks()
+
+
+def test_a_real_grid_has_its_best_peak_inside():
+    result = sweep(digits_task(), {"a": Constant()}, [1e-4, 0.05, 1e3], [1, 2], steps=60)
+    assert result.best_peaks() == {"a": 0.05}
+
+
+def test_models_with_buffers_are_refused():
+    task = Task(DATA, lambda: nn.Sequential(nn.Linear(64, 10), nn.BatchNorm1d(10)))
+    with pytest.raises(ValueError, match=r"(?s)must have no buffers .*BatchNorm1d"):
+        sweep(task, {"a": Constant()}, 0.1, [0], steps=1)
+
+
+def test_states_are_only_there_if_they_were_kept():
+    result = sweep(TASKS["linear"][0], {"a": Constant()}, 0.1, [0], steps=1)
+    with pytest.raises(ValueError, match="sweep with keep_states=True"):
+        result.model("a", 0.1, 0)
+
+
+def test_progress_stays_silent_away_from_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.modules", {})
+    with Progress(10, "training") as bar:
+        assert bar.where is None
+        bar.update(5)
+    assert capsys.readouterr() == ("", "")
+
+
+NOTEBOOK = """
+from types import SimpleNamespace
+from lrlib.lab import _progress
+now = iter(range(0, 10_000, 3))
+_progress.time = SimpleNamespace(monotonic=lambda: next(now))
+with _progress.Progress(10, "training") as bar:
+    for done in range(1, 11):
+        bar.update(done)
+    assert bar.drawn and bar.where == "notebook"
+    {inside}
+"""
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_progress_leaves_nothing_in_a_saved_notebook(interrupted):
+    inside = "raise KeyboardInterrupt" if interrupted else ""
+    cells = [nbformat.v4.new_code_cell(NOTEBOOK.format(inside=inside))]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
+    outputs = notebook.cells[0].outputs
+    assert [o.ename for o in outputs if o.output_type == "error"] == (
+        ["KeyboardInterrupt"] if interrupted else []
+    )
+    assert not any(o.get("data") or o.get("text") for o in outputs)
