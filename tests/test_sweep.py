@@ -206,6 +206,57 @@ def test_the_applied_rates_are_the_plan_rounded_to_float32(optimizer):
             assert (result.lr[i, j] == planned).all()
 
 
+@pytest.fixture
+def three_threads():
+    """A sweep of many slices is trained in parts, one per thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["relu", "normalised"])
+def test_parts_in_threads_start_from_the_weights_of_their_seeds(name, three_threads):
+    task, _ = TASKS[name]
+    seeds, state = tuple(range(40, 70)), torch.get_rng_state()
+    result = sweep(
+        task, SHAPES, [0.02], seeds, steps=1, eval_steps=[0], evaluate=(), keep_states=True
+    )
+    assert torch.get_num_threads() == 3
+    assert torch.equal(torch.get_rng_state(), state)
+    for seed in seeds:
+        for schedule in SHAPES:
+            started = result.model(schedule, 0.02, seed, 0).state_dict()
+            for key, p in task.model(seed).state_dict().items():
+                assert torch.equal(started[key], p), (schedule, seed)
+
+
+def test_parts_in_threads_are_put_together_in_order(three_threads):
+    task, peaks, seeds = TASKS["relu"][0], [0.01, 0.02, 1e25], [5, 3, 8]
+    options = {"steps": 30, "eval_steps": (0, 30), "keep_states": True}
+    many = sweep(task, SHAPES, peaks, seeds, **options)
+    torch.set_num_threads(1)
+    one = sweep(task, SHAPES, peaks, seeds, **options)
+    for a, b in [
+        (many.train_loss, one.train_loss),
+        *((many.metrics[m], one.metrics[m]) for m in one.metrics),
+    ]:
+        assert np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
+    assert np.array_equal(many.lr, one.lr)
+    assert np.isnan(many.train_loss[:, 2, :, 5:]).all()
+    for key, p in many.model("saw", 0.02, 3).state_dict().items():
+        assert torch.allclose(p, one.model("saw", 0.02, 3).state_dict()[key], atol=1e-4)
+
+
+def test_an_error_in_a_part_is_the_error_that_is_raised(three_threads):
+    def loss(outputs, y):
+        raise ArithmeticError("of one's own")
+
+    with pytest.raises(ArithmeticError, match="of one's own"):
+        sweep(Task(DATA, lambda: mlp(64, 10), loss), SHAPES, [0.1], range(10), steps=5)
+    assert torch.get_num_threads() == 3
+
+
 def test_a_seed_gives_every_schedule_the_same_weights_and_batches():
     task, _ = TASKS["relu"]
     result = sweep(task, SHAPES, [1e-12, 1e-11, 1e-10], [5, 3], steps=20, eval_steps=[0])

@@ -106,6 +106,42 @@ def loss_and_rate(
     return top, bottom
 
 
+def valley(ax: Axes, rates: np.ndarray, values: np.ndarray, name: str, **line: object) -> None:
+    """Draw `values`, (rates, seeds), over the learning rate; mark and name the best rate.
+
+    Median and 10th to 90th percentile over seeds; the triangle marks the lowest mean.
+    """
+    band(ax, rates, np.asarray(values).T, marker="o", markersize=3.5, **line)
+    best = int(np.nanargmin(np.mean(values, axis=-1)))
+    point = rates[best], np.median(values[best])
+    color = ax.lines[-1].get_color()
+    ax.plot(*point, "v", color=color, markersize=11)
+    ax.annotate(
+        f"{name}: best at {rates[best]:.2g}",
+        point,
+        xytext=(0, -20),
+        textcoords="offset points",
+        ha="center",
+        color=color,
+    )
+    ax.set(xscale="log", xlabel="learning rate")
+
+
+def guessing(ax: Axes, classes: int) -> None:
+    """A dotted line at the loss, in nats, of giving every class the same probability."""
+    classes = _checks.integer("guessing", "classes", classes, minimum=2)
+    ax.axhline(np.log(classes), color="0.6", linewidth=1, linestyle=":")
+    ax.annotate(
+        "guessing",
+        (0.01, np.log(classes)),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        color="0.4",
+        fontsize=9,
+    )
+
+
 def name_line(ax: Axes, x: float, y: float, text: str, **kwargs: object) -> None:
     """Write a line's name beside it, at (x, y) in data coordinates."""
     kwargs = {"fontsize": 9.5, "va": "center", "ha": "left", **kwargs}

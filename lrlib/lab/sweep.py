@@ -274,11 +274,19 @@ class _Work:
     optimize: Callable[[dict[str, Tensor]], StackedSGD | StackedAdamW]
 
     @torch.no_grad()
-    def train(self, slices: np.ndarray, done: Callable[[int], None], stop: Event) -> _Part:
-        """Train the slices with these numbers; `done` is told the steps, `stop` ends it early."""
+    def train(
+        self,
+        slices: np.ndarray,
+        models: list[nn.Module],
+        done: Callable[[int], None],
+        stop: Event,
+    ) -> _Part:
+        """Train the slices with these numbers, from one new model per seed.
+
+        `done` is told the steps, `stop` ends it early.
+        """
         task, steps = self.task, self.plan.steps
         which = slices % len(self.plan.seeds)  # the seed of every slice, by its place
-        models = [task.model(seed) for seed in self.plan.seeds]
         stacked = stack([models[k] for k in which], task.loss, self.device)
         update = self.optimize(stacked.params)
         rates = torch.from_numpy(self.plan.rates()[:, slices].astype(np.float32)).to(self.device)
@@ -334,6 +342,10 @@ def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
     count = min(threads, max(1, slices // 8)) if work.device.type == "cpu" else 1
     done, stop = [0] * count, Event()
 
+    # Built here, not in the threads: they share torch's random state. A set for each part, since
+    # a call of a model with other parameters (functional_call) swaps them in for a moment.
+    models = [[work.task.model(seed) for seed in work.plan.seeds] for _ in range(count)]
+
     def report(part: int) -> Callable[[int], None]:
         return lambda steps: done.__setitem__(part, steps)
 
@@ -342,7 +354,7 @@ def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
     try:
         with ThreadPoolExecutor(count) as pool:
             jobs = [
-                pool.submit(work.train, part, report(i), stop)
+                pool.submit(work.train, part, models[i], report(i), stop)
                 for i, part in enumerate(np.array_split(np.arange(slices), count))
             ]
             try:
