@@ -53,14 +53,19 @@ class Schedule(ABC):
     def __call__(self, step: int) -> float:
         """The factor at `step` (an integer, at least 0).
 
-        Raises TypeError if `step` is not an integer, ValueError if it is negative or if the
-        formula gives something that is not a finite number of at least 0.
+        Raises TypeError if `step` is not an integer or the formula does not return a number (a
+        tensor is none), ValueError if `step` is negative or the factor not finite and at least 0.
         """
         step = _checks.integer(type(self).__name__, "step", step, minimum=0)
         if self.length is not None:
             step = min(step, self.length)
         value = self.formula(step)
-        if not (isinstance(value, Real) and 0 <= value < math.inf):  # NaN is neither
+        if not isinstance(value, Real):
+            raise TypeError(
+                f"{type(self).__name__}: the formula must return a number, got {value!r} at step "
+                f"{step}"
+            )
+        if not 0 <= value < math.inf:  # NaN is neither
             raise ValueError(
                 f"{type(self).__name__}: the factor at step {step} must be finite and at least 0, "
                 f"got {value!r}"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 import warnings
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lrlib import _checks
 from lrlib.schedule import Schedule
 
 
@@ -33,13 +36,28 @@ class ScheduledLR(LRScheduler):
     neither other code nor the order of loading can bend it: after `load_state_dict` the rest of
     a run equals the uninterrupted run bit for bit, whether the optimizer is loaded before or
     after the scheduler is built or loaded. Groups added later join at the current step, with the
-    rate they were added with as their base.
+    rate they were added with as their base. A group whose momentum or weight decay is 0 stays
+    at 0.
 
-    As in torch, a group that holds ``initial_lr`` (one that a scheduler drove before) keeps it as
-    its base rate; to start a second phase at another peak, set ``group["initial_lr"]`` too.
+    That holds while this is the only scheduler of the optimizer. A ScheduledLR built later takes
+    over and ends the control of this one; call `detach` before any other scheduler takes over.
+    To run one schedule after another use ``a.then(b)`` rather than torch's SequentialLR, which
+    raises; to multiply two use ``a * b`` rather than ChainedScheduler, whose other schedulers
+    cannot be noticed and whose work is overwritten at the next step.
 
-    Raises TypeError for an argument of the wrong kind; ValueError if the optimizer has no
-    momentum or weight decay to drive.
+    As in torch, a group that holds ``initial_lr`` (one that a scheduler drove before, or a copy
+    of one) keeps it as its base rate; to start a second phase at another peak, set
+    ``group["initial_lr"]`` too. To resume at another peak:
+
+    .. code-block:: python
+
+        scheduler = ScheduledLR(optimizer, shape)
+        scheduler.load_state_dict(state)  # the counter and the old peak
+        scheduler.base_lrs = [0.05]  # the new peak, for the rest of the run
+
+    Raises TypeError for an argument of the wrong kind, or an optimizer inside a wrapper;
+    ValueError if a rate is not finite or if the optimizer has no momentum or weight decay to
+    drive. RuntimeError comes later, from `step` and the others, if a group was removed.
     """
 
     def __init__(
@@ -52,8 +70,7 @@ class ScheduledLR(LRScheduler):
     ) -> None:
         # The constructor of LRScheduler is not called: it would wrap optimizer.step and keep the
         # rates it last wrote. This class keeps the counter and the base values, nothing else.
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"ScheduledLR: optimizer must be a torch Optimizer, got {optimizer!r}")
+        _check_optimizer("ScheduledLR", optimizer)
         shapes = {"lr": shape, "momentum": momentum, "weight_decay": weight_decay}
         for name, value in shapes.items():
             if value is None and name != "lr":
@@ -62,11 +79,20 @@ class ScheduledLR(LRScheduler):
                 argument = "shape" if name == "lr" else name
                 raise TypeError(f"ScheduledLR: {argument} must be a Schedule, got {value!r}")
         self.optimizer = optimizer
-        self.last_epoch = 0
+        self._last_epoch = 0
         self._shapes = {name: value for name, value in shapes.items() if value is not None}
         self._base: dict[str, list[float]] = {name: [] for name in self._shapes}
         self._optimizer_called = False
+        self._driving = True
         self._adopt_new_groups()
+        self._attach()
+
+    def _attach(self) -> None:
+        """Register the hooks, and end the control of an earlier scheduler of this optimizer."""
+        optimizer = self.optimizer
+        for hook in list(optimizer._optimizer_step_pre_hooks.values()):
+            if (earlier := getattr(hook, "scheduled_lr", lambda: None)()) is not None:
+                earlier.detach()
 
         # The hooks hold the scheduler weakly: one that was thrown away must not act any more.
         me = weakref.ref(self)
@@ -77,13 +103,61 @@ class ScheduledLR(LRScheduler):
 
         def after_load(*_: object) -> None:
             if (scheduler := me()) is not None:
-                scheduler._apply()
+                scheduler._after_optimizer_load()
 
-        handle = optimizer.register_step_pre_hook(before_step)
+        before_step.scheduled_lr = me
+        first = optimizer.register_step_pre_hook(before_step)
         # A group added since the last update gets its rate in this hook, so the hook has to run
         # before those that look at the rates, such as an LRTrace built earlier.
-        optimizer._optimizer_step_pre_hooks.move_to_end(handle.id, last=False)
-        optimizer.register_load_state_dict_post_hook(after_load)
+        optimizer._optimizer_step_pre_hooks.move_to_end(first.id, last=False)
+        self._handles = (first, optimizer.register_load_state_dict_post_hook(after_load))
+        for handle in self._handles:
+            weakref.finalize(self, handle.remove)
+
+    def detach(self) -> None:
+        """End this scheduler's control for good; the values it wrote stay in the groups.
+
+        Call it before another scheduler (torch's SWALR, say) takes over. On resuming in that
+        phase: build, load and detach this one, and only then load the optimizer and the other.
+        """
+        self._driving = False
+        for handle in self._handles:
+            handle.remove()
+
+    def _check_driving(self) -> None:
+        if not self._driving:
+            raise RuntimeError(
+                "ScheduledLR: this scheduler no longer drives its optimizer: a later ScheduledLR, "
+                "or detach(), ended its control"
+            )
+
+    # Optimizers leave their hooks behind when they are copied or pickled. So does the scheduler,
+    # and registers new ones with the copy.
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_handles"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._handles = ()
+        if self._driving:
+            self._attach()
+
+    @property
+    def last_epoch(self) -> int:
+        """The optimizer updates counted so far (torch's name for it); read-only.
+
+        Setting it raises AttributeError: torch's SequentialLR rewinds the counter of the
+        schedulers inside it, and the checkpoints of such a pair could not be resumed.
+        """
+        return self._last_epoch
+
+    @last_epoch.setter
+    def last_epoch(self, value: object) -> None:
+        raise AttributeError(
+            "ScheduledLR: last_epoch cannot be set, neither by hand nor by another scheduler that "
+            "this one is nested in; write one schedule after another as a.then(b), and resume "
+            "with load_state_dict"
+        )
 
     @property
     def shape(self) -> Schedule:
@@ -91,25 +165,59 @@ class ScheduledLR(LRScheduler):
         return self._shapes["lr"]
 
     @property
-    def base_lrs(self) -> list[float]:
-        """The base learning rate of each group, in the order of ``optimizer.param_groups``."""
-        return list(self._base["lr"])
+    def base_lrs(self) -> tuple[float, ...]:
+        """The base learning rate (the peak) of each group, in the order of the groups.
+
+        May be set, one number per group: the rates change at once. Raises TypeError or ValueError
+        unless there is one finite number of at least 0 for every group, RuntimeError after
+        `detach`.
+        """
+        self._adopt_new_groups()
+        return tuple(self._base["lr"])
+
+    @base_lrs.setter
+    def base_lrs(self, values: Sequence[float]) -> None:
+        self._check_driving()
+        self._adopt_new_groups()
+        groups = len(self._base["lr"])
+        if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != groups:
+            raise ValueError(
+                f"ScheduledLR: base_lrs must be a sequence of {groups} number(s), one per "
+                f"parameter group, got {values!r}"
+            )
+        new = [_checks.number("ScheduledLR", "base_lrs", value, minimum=0) for value in values]
+        self._apply(base={**self._base, "lr": new})
 
     def get_lr(self) -> list[float]:
-        """The learning rates of the coming update, one float per group."""
-        return self._values("lr", self.last_epoch)
+        """The learning rates of the coming update, one float per group.
+
+        Computed, not read back: what other code wrote into the groups does not show, nor does
+        the rounding to a float32 tensor. Groups added since the last step are taken up first.
+        """
+        self._adopt_new_groups()
+        return self._values("lr", self._last_epoch, self._base)
 
     def get_last_lr(self) -> list[float]:
-        """The same as `get_lr`: the learning rates now written in the groups."""
+        """The same as `get_lr`: the rates last written, which the coming update uses.
+
+        The name is torch's. Before ``scheduler.step()`` they are the rates of the update just
+        made, after it those of the next.
+        """
         return self.get_lr()
 
     def step(self, epoch: None = None) -> None:
-        """Count one optimizer update and write the values for the next one."""
+        """Count one optimizer update and write the values for the next one.
+
+        Raises TypeError if given an epoch; RuntimeError after `detach`, after a later ScheduledLR
+        took over, or if a parameter group was removed; ValueError if the momentum would leave
+        [0, 1). Whatever it raises, nothing is written and nothing counted.
+        """
         if epoch is not None:
             raise TypeError(
                 f"ScheduledLR: step() takes no epoch, it counts updates itself; got epoch={epoch!r}"
             )
-        if self.last_epoch == 0 and not self._optimizer_called:
+        self._check_driving()
+        if self._last_epoch == 0 and not self._optimizer_called:
             warnings.warn(
                 "scheduler.step() was called before any optimizer.step(): the first rate of the "
                 "schedule is skipped. Call optimizer.step() first (a gradient scaler that skipped "
@@ -118,16 +226,15 @@ class ScheduledLR(LRScheduler):
                 stacklevel=2,
             )
         self._adopt_new_groups()
-        self._apply(self.last_epoch + 1)
-        self.last_epoch += 1
+        self._apply(self._last_epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
         """Counter, base values, and the schedules as text; passes ``weights_only=True``."""
-        new = self._new_bases()  # of groups added since the last update
+        self._adopt_new_groups()
         return {
-            "last_epoch": self.last_epoch,
-            "base": {name: [*values, *new[name]] for name, values in self._base.items()},
-            "shapes": {name: repr(shape) for name, shape in self._shapes.items()},
+            "last_epoch": self._last_epoch,
+            "base": {name: list(values) for name, values in self._base.items()},
+            "shapes": {name: _text(shape) for name, shape in self._shapes.items()},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -135,12 +242,20 @@ class ScheduledLR(LRScheduler):
 
         A schedule or a base value that differs from the saved one is legal (a run may be
         extended) and said aloud in a UserWarning: the new schedule and the saved base hold.
-        Raises ValueError if the state is not one of ScheduledLR, or is of other groups.
+
+        Schedules are compared by their repr, memory addresses left out. That notices another
+        class or another parameter of a dataclass, but not a formula or a function whose code has
+        changed. The warning about a base cannot appear if the optimizer's state was loaded before
+        this scheduler was built: the base was then taken from that state.
+
+        Raises ValueError if the state is not one of ScheduledLR, or is of other groups;
+        RuntimeError after `detach` or after a later ScheduledLR took over.
         """
+        self._check_driving()
         try:
             last_epoch = operator.index(state_dict["last_epoch"])
             base = {name: [float(v) for v in vs] for name, vs in state_dict["base"].items()}
-            shapes = dict(state_dict["shapes"])
+            shapes = {name: _text(text) for name, text in state_dict["shapes"].items()}
             saved_groups = len(base["lr"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
@@ -162,7 +277,9 @@ class ScheduledLR(LRScheduler):
             )
         self._adopt_new_groups()
         for name in dict.fromkeys([*shapes, *self._shapes]):
-            was, now = shapes.get(name), repr(self._shapes[name]) if name in self._shapes else None
+            was, now = shapes.get(name), None
+            if name in self._shapes:
+                now = _text(self._shapes[name])
             if was != now:
                 warnings.warn(
                     f"ScheduledLR: resuming at step {last_epoch} with another schedule of {name}: "
@@ -177,78 +294,115 @@ class ScheduledLR(LRScheduler):
                     stacklevel=2,
                 )
         merged = {name: base.get(name, values) for name, values in self._base.items()}
-        old, self._base = self._base, merged
-        try:
-            self._apply(last_epoch)
-        except Exception:
-            self._base = old
-            raise
-        self.last_epoch = last_epoch
+        self._apply(last_epoch, merged)
 
-    def _values(self, name: str, step: int) -> list[float]:
+    def _values(self, name: str, step: int, base: dict[str, list[float]]) -> list[float]:
         factor = self._shapes[name](step)
-        return [base * factor for base in self._base[name]]
+        return [value * factor for value in base[name]]
 
-    def _apply(self, step: int | None = None) -> None:
-        """Write the values of `step` (default: the current one) into the groups, or none at all."""
-        step = self.last_epoch if step is None else step
-        rows = {name: self._values(name, step) for name in self._shapes}
+    def _apply(self, step: int | None = None, base: dict[str, list[float]] | None = None) -> None:
+        """Write what `step` and `base` (default: the current ones) give, and keep both.
+
+        Whatever may fail comes before the first write, so it happens wholly or not at all.
+        """
+        step = self._last_epoch if step is None else step
+        base = self._base if base is None else base
+        rows = {name: self._values(name, step, base) for name in self._shapes}
         for value in rows.get("momentum", []):
             if not 0 <= value < 1:
                 raise ValueError(
                     f"ScheduledLR: momentum must stay in [0, 1), got {value!r} at step {step}"
                 )
-        for name in rows:
-            self._unshare(name)
         for name, values in rows.items():
-            for group, base, value in zip(
-                self.optimizer.param_groups, self._base[name], values, strict=False
+            for group, start, value in zip(
+                self.optimizer.param_groups, base[name], values, strict=True
             ):
-                group[f"initial_{name}"] = base
+                group[f"initial_{name}"] = start
                 _write(group, name, value)
+        self._base, self._last_epoch = base, step
+        self._step_count = step + 1  # torch's schedulers have one, and accelerate adds to it
 
-    def _unshare(self, name: str) -> None:
+    def _unshare(self) -> None:
         """Give every group a tensor of its own where one was built on a common tensor.
 
         torch hands the tensor ``lr=`` to every group without its own, and keeps it as the default
         of groups added later. What is written for one group must reach neither.
         """
-        seen: set[int] = set()
-        for group in self.optimizer.param_groups:
-            current = _read(group, name)
-            if not isinstance(current, Tensor):
-                continue
-            if current is _read(self.optimizer.defaults, name):
-                _replace(self.optimizer.defaults, name, current.clone())
-            if id(current) in seen:
-                _replace(group, name, current.clone())
-            seen.add(id(current))
-
-    def _new_bases(self) -> dict[str, list[float]]:
-        """The base values of the groups that were added since the last look."""
-        known, groups = len(self._base["lr"]), self.optimizer.param_groups
-        return {
-            name: [_base_value(g, name, i) for i, g in enumerate(groups) if i >= known]
-            for name in self._shapes
-        }
+        for name in self._shapes:
+            seen: set[int] = set()
+            for group in self.optimizer.param_groups:
+                current = _read(group, name)
+                if not isinstance(current, Tensor):
+                    continue
+                if current is _read(self.optimizer.defaults, name):
+                    _replace(self.optimizer.defaults, name, current.clone())
+                if id(current) in seen:
+                    _replace(group, name, current.clone())
+                seen.add(id(current))
 
     def _adopt_new_groups(self) -> None:
-        """Take up the groups that have no base value yet, and write their current values."""
-        found = self._new_bases()
-        if not found["lr"]:
+        """Take up the groups that have no base value yet, and write their current values.
+
+        Raises RuntimeError if there are fewer groups than before: which one went is not known, so
+        each later one would get the rate of its neighbour.
+        """
+        if not self._driving:
             return
-        if not self._base["lr"] and "weight_decay" in found and not any(found["weight_decay"]):
-            raise ValueError(
-                "ScheduledLR: weight_decay is scheduled, but every parameter group has "
-                "weight_decay=0; build the optimizer with weight_decay, or leave the schedule out"
+        known, groups = len(self._base["lr"]), self.optimizer.param_groups
+        if len(groups) < known:
+            raise RuntimeError(
+                f"ScheduledLR: the optimizer has {len(groups)} parameter group(s), but had {known}; "
+                f"after removing a group build a new ScheduledLR"
             )
-        for name, values in found.items():
-            self._base[name].extend(values)
-        self._apply()
+        if len(groups) == known:
+            return
+        base = {
+            name: values + [_base_value(groups[i], name, i) for i in range(known, len(groups))]
+            for name, values in self._base.items()
+        }
+        for name in ("momentum", "weight_decay"):
+            if not known and name in base and not any(base[name]):
+                raise ValueError(
+                    f"ScheduledLR: {name} is scheduled, but every parameter group has {name}=0; "
+                    f"build the optimizer with {name}, or leave the schedule out"
+                )
+        self._unshare()
+        self._apply(base=base)
 
     def _before_optimizer_step(self) -> None:
-        self._optimizer_called = True
+        self._optimizer_called = self._optimizer_called or not _update_is_skipped(self.optimizer)
         self._adopt_new_groups()
+
+    def _after_optimizer_load(self) -> None:
+        self._adopt_new_groups()
+        self._unshare()
+        self._apply()
+
+
+def _check_optimizer(owner: str, optimizer: object) -> None:
+    """Raise TypeError unless `optimizer` is a torch optimizer that runs hooks."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{owner}: optimizer must be a torch Optimizer, got {optimizer!r}")
+    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        raise TypeError(
+            f"{owner}: optimizer must be a torch Optimizer itself, got the wrapper "
+            f"{type(optimizer).__name__}; build {owner} on the optimizer inside the wrapper, "
+            f"before accelerator.prepare"
+        )
+
+
+def _update_is_skipped(optimizer: Optimizer) -> bool:
+    """Whether a gradient scaler has told a fused optimizer to leave the parameters alone.
+
+    For other optimizers the scaler does not call ``step()`` at all.
+    """
+    found_inf = getattr(optimizer, "found_inf", None)
+    return found_inf is not None and bool(found_inf)
+
+
+def _text(shape: Schedule | str) -> str:
+    """The repr of a schedule without memory addresses, which differ from run to run."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", shape if isinstance(shape, str) else repr(shape))
 
 
 def _base_value(group: dict[str, Any], name: str, index: int) -> float:
@@ -256,12 +410,18 @@ def _base_value(group: dict[str, Any], name: str, index: int) -> float:
     value = group.get(f"initial_{name}")
     if value is None:
         value = _read(group, name)
-    if value is None or (name == "momentum" and float(value) == 0):
+    if value is None:
         raise ValueError(
             f"ScheduledLR: {name} is scheduled, but parameter group {index} has {name}={value!r}; "
             f"build the optimizer with {name}, or leave the schedule out"
         )
-    return float(value)
+    value = float(value)
+    if not 0 <= value < math.inf:  # NaN is neither
+        raise ValueError(
+            f"ScheduledLR: {name} must be finite and at least 0, got {value!r} in parameter group "
+            f"{index}"
+        )
+    return value
 
 
 def _read(group: dict[str, Any], name: str) -> float | Tensor | None:

@@ -99,6 +99,16 @@ def sorted_apart(train, rate_a, rate_b, seeds):
     return np.sort([train(rate_b, s) for s in seeds]) - np.array([train(rate_a, s) for s in seeds])
 
 
+def sorted_both(train, rate_a, rate_b, seeds):
+    return np.sort([train(rate_b, s) for s in seeds]) - np.sort([train(rate_a, s) for s in seeds])
+
+
+def drop_first(rates, losses):
+    """Takes the edge of what is left once the diverged rates are gone."""
+    kept = ~np.isnan(losses).any(axis=1)
+    return choose(rates[kept], losses[kept])
+
+
 MISTAKES = [
     # the limit
     (check.check_limit, lambda h, m: 2 * (1 + m) / eigenvalues(h).min(), "smallest eigenvalue"),
@@ -109,6 +119,7 @@ MISTAKES = [
     (check.check_limit, lambda h, m: 2 / (eigenvalues(h).max() * (1 - m)), r"1/\(1 - momentum\)"),
     (check.check_limit, lambda h, m: 0.5, "but the limit is"),
     (check.check_limit, lambda h, m: "big", "one number"),
+    (check.check_limit, lambda h, m: 2 * (1 - m) / eigenvalues(h).max(), "does not lower"),
     # the floor
     (check.check_rate_for_floor, lambda t, h, c, b: rate_for_floor(t, h, c, 1), "batch size"),
     (check.check_rate_for_floor, lambda t, h, c, b: 4 * b * t / c.sum(), "formula for small rates"),
@@ -138,6 +149,12 @@ MISTAKES = [
     ),
     (
         check.check_choose_rate,
+        choose_without_edges(lambda losses: np.median(losses, axis=1).argmin()),
+        "lowest median",
+    ),
+    (check.check_choose_rate, lambda r, x: drop_first(r, x), "no edge of the grid"),
+    (
+        check.check_choose_rate,
         choose_without_edges(lambda losses: losses.mean(axis=1).argmax()),
         "highest loss",
     ),
@@ -158,6 +175,8 @@ MISTAKES = [
     (check.check_compare, lambda t, a, b, s: compare(t, a, b, s).mean(), "the spread"),
     (check.check_compare, lambda t, a, b, s: compare(t, a, b, s[:2]), "every one of the seeds"),
     (check.check_compare, sorted_apart, "same\\s+seed"),
+    (check.check_compare, sorted_both, "same\\s+seed"),
+    (check.check_compare, lambda t, a, b, s: compare(t, a, b, sorted(s)), "order of the seeds"),
     (check.check_compare, lambda t, a, b, s: np.ones(len(s)), "for no other rate"),
     # the open one
     (check.check_beats_constant, lambda: 0.1, "return a Schedule"),
@@ -165,7 +184,22 @@ MISTAKES = [
     (
         check.check_beats_constant,
         lambda: Constant(total_iters=290).then(Constant(0.1)),
-        "times the optimum",
+        "One drop is not enough",
+    ),
+    (
+        check.check_beats_constant,
+        lambda: Constant(0.1, total_iters=150).then(Constant()),
+        "no lower than it starts",
+    ),
+    (
+        check.check_beats_constant,
+        lambda: Constant(total_iters=100).then(Constant(0.001)),
+        "do nothing",
+    ),
+    (
+        check.check_beats_constant,
+        lambda: Constant(total_iters=20).then(Constant(0.9, 20)).then(Constant(0.8)),
+        "earlier or later",
     ),
 ]
 

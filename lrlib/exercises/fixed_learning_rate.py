@@ -40,8 +40,12 @@ def check_limit(limit: Callable[[np.ndarray, float], float]) -> None:
         }
         if momentum:
             mistakes[2 / values.max()] = (
-                "momentum is ignored. The velocity of the last step works against the overshoot, "
-                "so the limit grows by the factor 1 + momentum."
+                "momentum is ignored. At the limit θ changes its sign at every step: does the "
+                "velocity left over from the last step then help or harm?"
+            )
+            mistakes[2 * (1 - momentum) / values.max()] = (
+                "momentum does not lower the limit. lr / (1 - momentum) is the effective rate of a "
+                "steady push, but at the limit the gradient changes its sign at every step."
             )
             mistakes[2 / (values.max() * (1 - momentum))] = (
                 "the limit does not grow as 1/(1 - momentum): that is how much longer a steady "
@@ -90,12 +94,13 @@ def check_choose_rate(choose: Callable[[np.ndarray, np.ndarray], float]) -> None
     """Exercise 3: ``choose(rates, losses)``: lowest mean, NaN is infinitely bad, edges refused."""
     rates = np.array([0.01, 0.02, 0.04, 0.08, 0.16])
     losses = np.array(
-        [[1.0, 1.1, 0.9], [0.7, 0.8, 0.75], [0.6, 0.62, 0.61], [0.2, 1.2, 1.1], [3.0, 2.0, 4.0]]
+        [[1.0, 1.1, 0.9], [0.55, 0.56, 1.35], [0.6, 0.62, 0.61], [0.2, 1.2, 1.1], [3.0, 2.0, 4.0]]
     )
     _expect_rate(
         number(choose, rates, losses),
         0.04,
         {
+            0.02: "you took the lowest median. The mean is asked for: a bad run has to count.",
             0.08: (
                 "you took the rate of the single best run. One lucky seed is not a good rate: "
                 "compare the means over seeds."
@@ -117,6 +122,16 @@ def check_choose_rate(choose: Callable[[np.ndarray, np.ndarray], float]) -> None
             0.08: "you took the rate of the single best run; compare means over seeds.",
         },
     )
+    beside = losses.copy()
+    beside[3:] = np.nan
+    try:
+        answer = number(choose, rates, beside)
+    except Mistake as error:
+        raise Mistake(
+            f"0.04 was the best of {rates.tolist()} and its right-hand neighbours diverged: that "
+            f"is no edge of the grid. Look for the edge in rates, not in what is left. ({error})"
+        ) from error
+    _expect_rate(answer, 0.04, {})
     for edge, row in (("smallest", 0), ("largest", 4)):
         at_edge = losses.copy()
         at_edge[row] = 0.1
@@ -163,7 +178,8 @@ def check_compare(compare: Callable[[Callable, float, float, Sequence[int]], np.
 
     def train(rate: float, seed: int) -> float:
         calls.append((rate, seed))
-        return 1.0 + rate * 10 + np.random.default_rng(seed).normal()
+        start, slope = np.random.default_rng(seed).normal(size=2)
+        return start + 10 * rate * (1 + 0.5 * slope)
 
     seeds = [3, 11, 4, 8, 20]
     answer = np.asarray(call(compare, train, 0.1, 0.2, seeds), dtype=float)
@@ -182,9 +198,10 @@ def check_compare(compare: Callable[[Callable, float, float, Sequence[int]], np.
             f"return one difference for each seed, shape ({len(seeds)},), not shape "
             f"{answer.shape}: whoever reads it needs the spread."
         )
-    if np.allclose(answer, -1.0):
+    right = np.array([train(0.2, seed) - train(0.1, seed) for seed in seeds])
+    if np.allclose(answer, -right):
         raise Mistake("the sign is turned round: positive should mean that rate_a is better.")
-    if not np.allclose(answer, 1.0):
+    if not np.allclose(answer, right):
         raise Mistake(
             "the differences do not belong to single seeds. Subtract the two losses of the same "
             "seed, in the order of the seeds."
@@ -208,19 +225,29 @@ def check_beats_constant(shape: Callable[[], Schedule], steps: int = 300) -> Non
     quadratic = NoisyQuadratic()
     (peak, loss), best = quadratic.tune(answer, steps), quadratic.optimal(steps).loss
     if loss > 1.15 * best:
+        first, last = answer(0), answer(steps - 1)
+        if last >= first:
+            hint = (
+                "It ends no lower than it starts. Late in a run, which is left: distance or noise?"
+            )
+        elif last < first / 100:
+            hint = "Its last rate is so small that those steps do nothing. Where could they help?"
+        elif len(set(answer.sample(steps))) < 3:
+            hint = "One drop is not enough. Divide the fall into two or more."
+        else:
+            hint = "Try to fall earlier or later, and by factors of 2 to 4 at a time."
         raise Mistake(
             f"with its best peak, {peak:.3g}, your schedule ends at {loss / best:.3f} times the "
-            f"optimum; the best fixed rate ends at 1.65, and 1.15 is asked for. When does your "
-            f"rate fall, and how often?"
+            f"best one found; the best fixed rate ends at 1.65, and 1.15 is asked for. {hint}"
         )
-    passed(f"your schedule ends at {loss / best:.3f} times the optimum (best peak {peak:.3g}).")
+    passed(f"your schedule ends at {loss / best:.3f} times the best one found (peak {peak:.3g}).")
 
 
 def _compare(answer: float, right: float, mistakes: dict[float, str], where: str) -> None:
-    if np.isclose(answer, right, rtol=1e-6):
+    if np.isclose(answer, right, rtol=2e-3):  # found by experiment, perhaps
         return
     for wrong, hint in mistakes.items():
-        if np.isclose(answer, wrong, rtol=1e-6):
+        if np.isclose(answer, wrong, rtol=2e-3):
             raise Mistake(f"with {where} you returned {answer:.4g}: {hint}")
     raise Mistake(f"with {where} you returned {answer:.4g}, but the limit is {right:.4g}.")
 

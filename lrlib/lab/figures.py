@@ -106,18 +106,19 @@ def loss_and_rate(
     return top, bottom
 
 
-def valley(ax: Axes, rates: np.ndarray, values: np.ndarray, name: str, **line: object) -> None:
-    """Draw `values`, (rates, seeds), over the learning rate; mark and name the best rate.
+def valley(ax: Axes, rates: np.ndarray, values: np.ndarray, name: str = "", **line: object) -> None:
+    """Draw `values`, (rates, seeds), over the learning rate; mark and name the lowest point.
 
-    Median and 10th to 90th percentile over seeds; the triangle marks the lowest mean.
+    Median and 10th to 90th percentile over seeds; the triangle marks the lowest median.
     """
     band(ax, rates, np.asarray(values).T, marker="o", markersize=3.5, **line)
-    best = int(np.nanargmin(np.mean(values, axis=-1)))
-    point = rates[best], np.median(values[best])
+    medians = np.median(values, axis=-1)  # NaN where a run diverged
+    best = int(np.nanargmin(medians))
+    point = rates[best], medians[best]
     color = ax.lines[-1].get_color()
     ax.plot(*point, "v", color=color, markersize=11)
     ax.annotate(
-        f"{name}: best at {rates[best]:.2g}",
+        f"{name}best at {rates[best]:.2g}",
         point,
         xytext=(0, -20),
         textcoords="offset points",
@@ -127,12 +128,12 @@ def valley(ax: Axes, rates: np.ndarray, values: np.ndarray, name: str, **line: o
     ax.set(xscale="log", xlabel="learning rate")
 
 
-def guessing(ax: Axes, classes: int) -> None:
+def guessing(ax: Axes, classes: int, name: str = "guessing") -> None:
     """A dotted line at the loss, in nats, of giving every class the same probability."""
     classes = _checks.integer("guessing", "classes", classes, minimum=2)
     ax.axhline(np.log(classes), color="0.6", linewidth=1, linestyle=":")
     ax.annotate(
-        "guessing",
+        name,
         (0.01, np.log(classes)),
         xycoords=("axes fraction", "data"),
         xytext=(0, 3),

@@ -25,8 +25,8 @@ from lrlib.exercises import fixed_learning_rate as check
 # `momentum` is the heavy-ball momentum $\mu$ in PyTorch's form, $v \leftarrow \mu v + g$, $\theta
 # \leftarrow \theta - \eta v$. Return the largest stable learning rate.
 #
-# The chapter derives the case $\mu = 0$. For the other you may try small cases by hand or by
-# experiment; do not call `lrlib.stability_limit`.
+# The chapter has the formula for one direction. Which direction of a matrix decides? Do not call
+# `lrlib.stability_limit`. An answer found by experiment is right if it is within 0.2 %.
 
 
 # %% nbgrader={"grade": false, "grade_id": "limit", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -73,7 +73,8 @@ check.check_rate_for_floor(rate_for_floor)
 # `rates` has shape (n,), in ascending order; `losses` has shape (n, seeds) and holds the final
 # losses, NaN where a run diverged. Return the rate with the lowest mean loss. A rate at which any
 # run diverged must not win. If the best rate is the first or the last of the grid, the true best may
-# lie outside: raise a `ValueError` that says so.
+# lie outside: raise a `ValueError` that says so. (A best rate whose neighbour diverged is not on the
+# edge of the grid.)
 
 
 # %% nbgrader={"grade": false, "grade_id": "choose", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -148,9 +149,9 @@ check.check_compare(compare)
 #
 # On the chapter's noisy quadratic, over 300 steps, the best fixed rate ends at 1.65 times the loss
 # of the best schedule there is. Build a better shape from constants alone: `Constant(factor,
-# total_iters=n)` lasts `n` steps, and `a.then(b)` puts one after the other. The checker finds the
-# best peak for your shape and prints its score; 1.15 is enough, 1.06 is possible with four
-# constants. How close can you come with two?
+# total_iters=n)` lasts `n` steps, and `a.then(b)` puts one after the other; only the last may lack
+# `total_iters`. The checker finds the best peak for your shape and prints its score. 1.15 is asked for:
+# two constants come to about 1.2, so you need a third. How close can you come with four?
 
 
 # %% nbgrader={"grade": false, "grade_id": "beat", "locked": false, "schema_version": 3, "solution": true, "task": false}
