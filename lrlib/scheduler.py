@@ -39,11 +39,11 @@ class ScheduledLR(LRScheduler):
     rate they were added with as their base. A group whose momentum or weight decay is 0 stays
     at 0.
 
-    That holds while this is the only scheduler of the optimizer. A ScheduledLR built later takes
+    All this holds while it is the only scheduler of the optimizer. A ScheduledLR built later takes
     over and ends the control of this one; call `detach` before any other scheduler takes over.
     To run one schedule after another use ``a.then(b)`` rather than torch's SequentialLR, which
-    raises; to multiply two use ``a * b`` rather than ChainedScheduler, whose other schedulers
-    cannot be noticed and whose work is overwritten at the next step.
+    raises; to multiply two use ``a * b`` rather than ChainedScheduler, which cannot be noticed:
+    what the other schedulers in it write is overwritten at the next step.
 
     As in torch, a group that holds ``initial_lr`` (one that a scheduler drove before, or a copy
     of one) keeps it as its base rate; to start a second phase at another peak, set
@@ -91,10 +91,14 @@ class ScheduledLR(LRScheduler):
         """Register the hooks, and end the control of an earlier scheduler of this optimizer."""
         optimizer = self.optimizer
         for hook in list(optimizer._optimizer_step_pre_hooks.values()):
-            if (earlier := getattr(hook, "scheduled_lr", lambda: None)()) is not None:
-                earlier.detach()
+            if hasattr(hook, "scheduled_lr"):
+                if (earlier := hook.scheduled_lr()) is not None:
+                    earlier._driving = False
+                for handle in hook.handles:
+                    handle.remove()
 
-        # The hooks hold the scheduler weakly: one that was thrown away must not act any more.
+        # The hooks hold the scheduler weakly: one that was thrown away must not act any more. Its
+        # hooks go when the next one comes, not when it is collected: that may be during a step.
         me = weakref.ref(self)
 
         def before_step(*_: object) -> None:
@@ -105,14 +109,12 @@ class ScheduledLR(LRScheduler):
             if (scheduler := me()) is not None:
                 scheduler._after_optimizer_load()
 
-        before_step.scheduled_lr = me
         first = optimizer.register_step_pre_hook(before_step)
         # A group added since the last update gets its rate in this hook, so the hook has to run
         # before those that look at the rates, such as an LRTrace built earlier.
         optimizer._optimizer_step_pre_hooks.move_to_end(first.id, last=False)
         self._handles = (first, optimizer.register_load_state_dict_post_hook(after_load))
-        for handle in self._handles:
-            weakref.finalize(self, handle.remove)
+        before_step.scheduled_lr, before_step.handles = me, self._handles
 
     def detach(self) -> None:
         """End this scheduler's control for good; the values it wrote stay in the groups.
@@ -172,8 +174,7 @@ class ScheduledLR(LRScheduler):
         unless there is one finite number of at least 0 for every group, RuntimeError after
         `detach`.
         """
-        self._adopt_new_groups()
-        return tuple(self._base["lr"])
+        return tuple(self._bases()["lr"])
 
     @base_lrs.setter
     def base_lrs(self, values: Sequence[float]) -> None:
@@ -189,19 +190,19 @@ class ScheduledLR(LRScheduler):
         self._apply(base={**self._base, "lr": new})
 
     def get_lr(self) -> list[float]:
-        """The learning rates of the coming update, one float per group.
+        """The learning rates at the current count, one float per group.
 
         Computed, not read back: what other code wrote into the groups does not show, nor does
-        the rounding to a float32 tensor. Groups added since the last step are taken up first.
+        the rounding to a float32 tensor. Groups added since the last step are included.
         """
-        self._adopt_new_groups()
-        return self._values("lr", self._last_epoch, self._base)
+        return self._values("lr", self._last_epoch, self._bases())
 
     def get_last_lr(self) -> list[float]:
-        """The same as `get_lr`: the rates last written, which the coming update uses.
+        """The same as `get_lr`; the name is torch's.
 
-        The name is torch's. Before ``scheduler.step()`` they are the rates of the update just
-        made, after it those of the next.
+        Between ``optimizer.step()`` and ``scheduler.step()`` these are the rates of the update
+        just made, after ``scheduler.step()`` those of the next one. Into a group added since they
+        are written when its first update begins.
         """
         return self.get_lr()
 
@@ -230,10 +231,9 @@ class ScheduledLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Counter, base values, and the schedules as text; passes ``weights_only=True``."""
-        self._adopt_new_groups()
         return {
             "last_epoch": self._last_epoch,
-            "base": {name: list(values) for name, values in self._base.items()},
+            "base": {name: list(values) for name, values in self._bases().items()},
             "shapes": {name: _text(shape) for name, shape in self._shapes.items()},
         }
 
@@ -340,28 +340,33 @@ class ScheduledLR(LRScheduler):
                     _replace(group, name, current.clone())
                 seen.add(id(current))
 
-    def _adopt_new_groups(self) -> None:
-        """Take up the groups that have no base value yet, and write their current values.
+    def _bases(self) -> dict[str, list[float]]:
+        """The base values of all groups, of those added since the last step as well.
 
-        Raises RuntimeError if there are fewer groups than before: which one went is not known, so
-        each later one would get the rate of its neighbour.
+        Writes nothing: a question must not change tensors that a saved state may share. Raises
+        RuntimeError if there are fewer groups than before: which one went is not known, so the
+        others would get their neighbours' rates.
         """
-        if not self._driving:
-            return
         known, groups = len(self._base["lr"]), self.optimizer.param_groups
+        if not self._driving or len(groups) == known:
+            return self._base
         if len(groups) < known:
             raise RuntimeError(
-                f"ScheduledLR: the optimizer has {len(groups)} parameter group(s), but had {known}; "
-                f"after removing a group build a new ScheduledLR"
+                f"ScheduledLR: the optimizer had {known} parameter group(s) and now has "
+                f"{len(groups)}; after removing a group build a new ScheduledLR"
             )
-        if len(groups) == known:
-            return
-        base = {
+        return {
             name: values + [_base_value(groups[i], name, i) for i in range(known, len(groups))]
             for name, values in self._base.items()
         }
+
+    def _adopt_new_groups(self) -> None:
+        """Take up the groups that have no base value yet, and write their current values."""
+        base = self._bases()
+        if base is self._base:
+            return
         for name in ("momentum", "weight_decay"):
-            if not known and name in base and not any(base[name]):
+            if not self._base["lr"] and name in base and not any(base[name]):
                 raise ValueError(
                     f"ScheduledLR: {name} is scheduled, but every parameter group has {name}=0; "
                     f"build the optimizer with {name}, or leave the schedule out"

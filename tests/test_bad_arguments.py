@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from conftest import HalfCosine, Ramp, Sawtooth
+from conftest import Formula, HalfCosine, Ramp, Sawtooth
 from torch import nn
 
 from lrlib import (
@@ -44,7 +44,7 @@ THETA = torch.ones(2, requires_grad=True)
 
 
 def optimizer(**options):
-    return torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.1, **options)
+    return torch.optim.SGD([nn.Parameter(torch.zeros(2))], **{"lr": 0.1, **options})
 
 
 def trace():
@@ -92,6 +92,10 @@ def state(**change):
     return ScheduledLR(optimizer(), Constant()).load_state_dict({**good, **change})
 
 
+def peaks(value):
+    ScheduledLR(optimizer(), Constant()).base_lrs = value
+
+
 RAMP, ENDLESS = Ramp(5), Sawtooth(3)
 NAMED = SimpleNamespace()  # something of the wrong kind, with a repr
 
@@ -124,6 +128,10 @@ TABLE = [
     ("stepped", lambda v: ScheduledLR(optimizer(), RAMP).step(v), "epoch", [3, "1"]),
     ("resumed", lambda v: state(last_epoch=v), "last_epoch", [-1, 1.5]),
     ("resumed", lambda v: state(base=v), "base", [{"lr": [NAN]}["lr"], None, {"lr": 3}]),
+    ("peak", peaks, "base_lrs", [0.1, None, "a", [], [0.1, 0.1]]),
+    ("peak", lambda v: peaks([v]), "base_lrs", [-1, NAN, INF, "1", None, True]),
+    ("built with", lambda v: ScheduledLR(optimizer(lr=v), RAMP), "lr", [NAN, INF]),
+    ("formula", lambda v: Formula(lambda step: v)(0), "formula", [None, "1", torch.tensor(0.5)]),
     ("LRTrace", LRTrace, "optimizer", [None, "sgd", NAMED]),
     ("matches", lambda v: trace().assert_matches(v, 0.1), "shape", [None, 0.5]),
     ("matches", lambda v: trace().assert_matches(RAMP, v), "peak", [-1, NAN, None]),

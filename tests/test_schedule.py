@@ -7,6 +7,7 @@ import pickle
 import conftest
 import numpy as np
 import pytest
+import torch
 from conftest import SHAPES, Formula, HalfCosine, Ramp, Sawtooth, schedules
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -110,13 +111,20 @@ def test_lists_are_taken_for_tuples():
     assert hash(Product([Ramp(2), Constant()])) == hash(Ramp(2) * Constant())
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -0.1, None, 1j, "1"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -0.1])
 def test_a_shape_that_breaks_the_rules_raises_wherever_it_is_nested(bad):
     breaks = Formula(lambda step: bad if step == 3 else 1.0)
     for shape in (breaks, breaks * Constant(), Constant(1, 2).then(breaks), Ramp(2).then(breaks)):
         with pytest.raises(ValueError, match=r"Formula: the factor at step 3 must be finite"):
             shape.sample(10)
     assert breaks(2) == 1
+
+
+@pytest.mark.parametrize("bad", [None, 1j, "1", torch.tensor(0.5), np.array(0.5)], ids=repr)
+def test_a_formula_must_return_a_number(bad):
+    for shape in (Formula(lambda step: bad), Constant() * Formula(lambda step: bad)):
+        with pytest.raises(TypeError, match=r"Formula: the formula must return a number, got .* 3"):
+            shape(3)
 
 
 def test_a_product_that_overflows_raises():

@@ -3,6 +3,7 @@
 import copy
 import gc
 import io
+import pickle
 import warnings
 from dataclasses import dataclass
 
@@ -12,8 +13,10 @@ import torch
 from conftest import SHAPES, Formula, HalfCosine, Ramp, Sawtooth
 from torch import nn
 from torch.optim import SGD, AdamW
+from torch.optim.lr_scheduler import ConstantLR, SequentialLR
+from torch.optim.swa_utils import SWALR
 
-from lrlib import Constant, LRTrace, ScheduledLR
+from lrlib import Constant, LRTrace, Schedule, ScheduledLR
 
 STEPS = 12
 ADDED_AT = 5  # the update before which the late group joins
@@ -255,7 +258,7 @@ def test_groups_that_share_a_rate_tensor_get_one_each():
     drive(optimizer, scheduler, 1)
     rates = [group["lr"] for group in optimizer.param_groups]
     assert rates[0] is rate and len({id(r) for r in rates}) == 4
-    assert scheduler.base_lrs == [0.5] * 4
+    assert scheduler.base_lrs == (0.5,) * 4
     assert [float(r) for r in rates] == [0.25] * 4
     assert float(optimizer.defaults["lr"]) == 0.5
 
@@ -281,8 +284,9 @@ def test_it_is_a_torch_scheduler():
     assert scheduler.get_last_lr() == scheduler.get_lr() == [0.1 * Ramp(5)(0)] * 2
     drive(scheduler.optimizer, scheduler, 3)
     assert scheduler.last_epoch == 3
+    assert scheduler._step_count == 4  # what torch's own would have
     assert scheduler.get_last_lr() == [g["lr"] for g in scheduler.optimizer.param_groups]
-    assert scheduler.base_lrs == [0.1, 0.1]
+    assert scheduler.base_lrs == (0.1, 0.1)
     assert scheduler.shape == Ramp(5)
 
 
@@ -325,7 +329,7 @@ def test_a_discarded_scheduler_acts_no_more():
 def test_a_second_scheduler_starts_from_the_first_ones_base():
     optimizer = sgd()
     drive(optimizer, ScheduledLR(optimizer, Ramp(5)), 5)
-    assert ScheduledLR(optimizer, Constant()).base_lrs == [0.1]
+    assert ScheduledLR(optimizer, Constant()).base_lrs == (0.1,)
 
 
 def test_a_deep_copy_of_the_optimizer_is_free_and_can_be_scheduled_anew():
@@ -338,25 +342,36 @@ def test_a_deep_copy_of_the_optimizer_is_free_and_can_be_scheduled_anew():
     assert scheduler.last_epoch == 0
 
 
-def test_updates_that_a_gradient_scaler_skips_are_not_counted():
+def scaled_attempts(kind, fused, overflows):
+    """One attempt at an update for each entry; a gradient scaler skips those that overflow."""
     parameter = nn.Parameter(torch.ones(2))
-    optimizer = SGD([parameter], lr=0.1)
+    optimizer = kind([parameter], lr=0.1, fused=fused)
     trace, scheduler = LRTrace(optimizer), ScheduledLR(optimizer, Ramp(5))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
-    for attempt in range(6):
+    for overflow in overflows:
         scale = scaler.get_scale()
         optimizer.zero_grad()
-        scaler.scale(parameter.sum() * (float("inf") if attempt in (1, 3) else 1)).backward()
+        scaler.scale(parameter.sum() * (float("inf") if overflow else 1)).backward()
         scaler.step(optimizer)
         scaler.update()
-        if scaler.get_scale() >= scale:
+        yield scaler.get_scale() < scale, trace, scheduler
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("kind", [SGD, AdamW])
+def test_updates_that_a_gradient_scaler_skips_are_not_counted(kind, fused):
+    for attempt in scaled_attempts(kind, fused, [0, 1, 0, 1, 0, 0]):
+        skipped, trace, scheduler = attempt
+        if not skipped:
             scheduler.step()
     assert scheduler.last_epoch == len(trace) == 4
     trace.assert_matches(Ramp(5), 0.1)
 
 
-def test_a_scaler_that_skips_the_first_update_is_mentioned_in_the_warning():
-    scheduler = ScheduledLR(sgd(), Ramp(5))
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_scaler_that_skips_the_first_update_is_mentioned_in_the_warning(fused):
+    ((skipped, trace, scheduler),) = scaled_attempts(SGD, fused, [1])
+    assert skipped and len(trace) == 0
     with pytest.warns(UserWarning, match="gradient scaler"):
         scheduler.step()
 
@@ -378,7 +393,7 @@ def test_another_base_rate_is_replaced_and_said_aloud():
     scheduler = ScheduledLR(sgd(0.2), Ramp(5))
     with pytest.warns(UserWarning, match=r"saved base lr \[0\.1\] replaces \[0\.2\]"):
         scheduler.load_state_dict(saved)
-    assert scheduler.base_lrs == [0.1]
+    assert scheduler.base_lrs == (0.1,)
     assert scheduler.get_last_lr() == [0.1 * Ramp(5)(0)]
 
 
@@ -436,7 +451,7 @@ def test_a_shape_that_fails_on_resuming_leaves_the_scheduler_as_it_was():
     scheduler = ScheduledLR(sgd(0.2), Formula(lambda step: -1 if step == 3 else 1))
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="factor at step 3"):
         scheduler.load_state_dict(GOOD_STATE)
-    assert (scheduler.last_epoch, scheduler.base_lrs) == (0, [0.2])
+    assert (scheduler.last_epoch, scheduler.base_lrs) == (0, (0.2,))
 
 
 def test_a_step_that_fails_writes_nothing_and_does_not_count():
@@ -461,15 +476,279 @@ def test_a_momentum_out_of_range_at_once_raises_and_leaves_the_optimizer_alone()
 
 
 def test_what_is_not_there_cannot_be_driven():
-    for optimizer in (sgd(), torch.optim.Adagrad([nn.Parameter(torch.zeros(1))])):
-        with pytest.raises(ValueError, match=r"momentum is scheduled, but parameter group 0 has"):
-            ScheduledLR(optimizer, Ramp(5), momentum=Ramp(5))
-    with pytest.raises(ValueError, match=r"weight_decay is scheduled, but every .* weight_decay=0"):
-        ScheduledLR(sgd(), Ramp(5), weight_decay=Ramp(5))
+    adagrad = torch.optim.Adagrad([nn.Parameter(torch.zeros(1))])
+    with pytest.raises(ValueError, match=r"momentum is scheduled, but parameter group 0 has"):
+        ScheduledLR(adagrad, Ramp(5), momentum=Ramp(5))
+    for name in ("momentum", "weight_decay"):
+        with pytest.raises(ValueError, match=rf"{name} is scheduled, but every .* {name}=0;"):
+            ScheduledLR(sgd(groups=2), Ramp(5), **{name: Ramp(5)})
 
 
-def test_a_group_without_weight_decay_stays_without():
+@pytest.mark.parametrize("name", ["momentum", "weight_decay"])
+def test_a_group_without_what_is_driven_stays_without(name):
     optimizer = sgd(groups=2)
-    optimizer.param_groups[0]["weight_decay"] = 0.1
-    drive(optimizer, ScheduledLR(optimizer, Ramp(5), weight_decay=Constant(0.5)), 2)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0]
+    optimizer.param_groups[0][name] = 0.1
+    scheduler = ScheduledLR(optimizer, Ramp(5), **{name: Constant(0.5)})
+    drive(optimizer, scheduler, 2)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+    drive(optimizer, scheduler, 2)
+    assert [group[name] for group in optimizer.param_groups] == [0.05, 0, 0]
+
+
+def late_group(lr=5.0):
+    return {"params": [nn.Parameter(torch.zeros(1))], "lr": lr}
+
+
+def hooks(optimizer):
+    return [
+        *optimizer._optimizer_step_pre_hooks,
+        *optimizer._optimizer_load_state_dict_post_hooks,
+    ]
+
+
+@pytest.mark.parametrize("trace_first", [True, False])
+def test_a_later_scheduler_takes_over_from_one_that_is_still_referenced(trace_first):
+    optimizer = sgd()
+    trace = LRTrace(optimizer) if trace_first else None
+    old = ScheduledLR(optimizer, Ramp(5))
+    new = ScheduledLR(optimizer, Constant(0.01))
+    trace = trace or LRTrace(optimizer)
+    optimizer.add_param_group(late_group())
+    drive(optimizer, new, 1)
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert trace.lr.tolist() == [[0.1 * 0.01, 5.0 * 0.01]] * 2
+    state = old.state_dict()
+    for use in (old.step, lambda: old.load_state_dict(state), lambda: setattr(old, "base_lrs", 1)):
+        with pytest.raises(RuntimeError, match=r"a later ScheduledLR, or detach\(\), ended"):
+            use()
+    assert old.get_last_lr() == [0.1 * Ramp(5)(0)] and old.base_lrs == (0.1,)
+    assert state == old.state_dict() and state["base"] == {"lr": [0.1]}
+
+
+def test_a_scheduler_that_cannot_be_built_takes_nothing_over():
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, Ramp(5))
+    with pytest.raises(ValueError, match="momentum is scheduled"):
+        ScheduledLR(optimizer, Ramp(5), momentum=Ramp(5))
+    drive(optimizer, scheduler, 1)
+
+
+def test_hooks_of_discarded_schedulers_do_not_pile_up():
+    optimizer = sgd()
+    for _ in range(5):
+        ScheduledLR(optimizer, Ramp(5))
+        gc.collect()
+    assert len(hooks(optimizer)) == 2
+
+
+def test_a_scheduler_collected_during_a_step_does_not_disturb_it():
+    optimizer = sgd()
+    cycle = [ScheduledLR(optimizer, Ramp(5))]
+    cycle.append(cycle)
+    del cycle
+
+    def collect(*_):
+        gc.collect()
+
+    optimizer.register_step_pre_hook(collect)
+    optimizer.step()
+
+
+def test_it_cannot_be_nested_in_a_scheduler_that_rewinds_it():
+    optimizer = sgd()
+    for order in (1, -1):
+        both = [ScheduledLR(optimizer, Ramp(5)), ConstantLR(optimizer)][::order]
+        with pytest.raises(AttributeError, match=r"last_epoch cannot be set.* a\.then\(b\)"):
+            SequentialLR(optimizer, both, milestones=[3])
+    with pytest.raises(AttributeError, match="last_epoch cannot be set"):
+        both[1].last_epoch = 7
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copied_scheduler_drives_the_copied_optimizer(twin_of):
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, Ramp(5))
+    twin = twin_of(scheduler)
+    trace = LRTrace(twin.optimizer)
+    drive(twin.optimizer, twin, 2)
+    twin.optimizer.add_param_group(late_group())
+    drive(twin.optimizer, twin, 1)
+    twin.optimizer.load_state_dict(twin.optimizer.state_dict())
+    drive(twin.optimizer, twin, 1)
+    trace.assert_matches(Ramp(5), 0.1)
+    trace.assert_matches(Ramp(5), 5.0, group=1)
+    drive(optimizer, scheduler, 1)  # the first goes on by itself
+    assert (scheduler.last_epoch, len(hooks(optimizer))) == (1, 2)
+    scheduler.detach()
+    assert hooks(twin_of(scheduler).optimizer) == []
+
+
+@pytest.mark.parametrize("k", range(3, 9))
+def test_handing_over_to_another_scheduler_and_resuming_there(k):
+    def build():
+        optimizer = sgd()
+        return optimizer, ScheduledLR(optimizer, Ramp(4)), SWALR(optimizer, 0.02, anneal_epochs=3)
+
+    def train(optimizer, first, second, start, stop):
+        for step in range(start, stop):
+            if step == 5:
+                first.detach()
+            optimizer.step()
+            (first if step < 5 else second).step()
+
+    whole = build()
+    with LRTrace(whole[0]) as planned:
+        train(*whole, 0, k)
+        saved = [copy.deepcopy(part.state_dict()) for part in whole]
+        train(*whole, k, 10)
+    assert planned.lr[-1, 0] == 0.02
+    optimizer, first, second = resumed = build()
+    first.load_state_dict(saved[1])
+    if k > 5:
+        first.detach()
+    optimizer.load_state_dict(saved[0])
+    second.load_state_dict(saved[2])
+    with LRTrace(optimizer) as applied:
+        train(*resumed, k, 10)
+    assert applied.lr.tolist() == planned.lr[k:].tolist()
+
+
+def test_detaching_twice_is_fine_and_the_values_stay():
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, Ramp(5))
+    scheduler.detach(), scheduler.detach()
+    optimizer.param_groups[0]["lr"] = 0.7
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert optimizer.param_groups[0]["lr"] == 0.7
+    with pytest.raises(RuntimeError, match=r"or detach\(\), ended"):
+        scheduler.step()
+
+
+def test_a_removed_group_is_noticed():
+    optimizer = sgd(groups=2)
+    scheduler = ScheduledLR(optimizer, Ramp(5))
+    drive(optimizer, scheduler, 1)
+    del optimizer.param_groups[0]
+    for use in (optimizer.step, scheduler.step, scheduler.get_last_lr, scheduler.state_dict):
+        with pytest.raises(RuntimeError, match=r"had 2 parameter group\(s\) and now has 1"):
+            use()
+    drive(optimizer, ScheduledLR(optimizer, Ramp(5)), 1)
+
+
+def test_an_optimizer_loaded_just_after_a_group_was_added_keeps_its_base():
+    worlds = []
+    for lr in (5.0, 1.0):
+        optimizer = sgd()
+        scheduler = ScheduledLR(optimizer, Ramp(5))
+        drive(optimizer, scheduler, 2)
+        optimizer.add_param_group(late_group(lr))
+        worlds.append((optimizer, scheduler))
+    (saved, _), (optimizer, scheduler) = worlds
+    saved.step()
+    optimizer.load_state_dict(saved.state_dict())
+    assert scheduler.base_lrs == (0.1, 5.0)
+    assert optimizer.param_groups[1]["lr"] == 5.0 * Ramp(5)(2)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_resuming_at_another_peak(order):
+    config = Config(groups=2, late=True)
+    short = World(config)
+    short.schedule()
+    short.train(0, 7)
+    world = World(config, late=True)
+    load(world, order, short.optimizer.state_dict(), short.scheduler.state_dict())
+    world.scheduler.base_lrs = [0.05, 0.0, 2]
+    assert world.scheduler.get_last_lr() == [g["lr"] for g in world.optimizer.param_groups]
+    world.optimizer.load_state_dict(short.optimizer.state_dict())
+    assert world.scheduler.base_lrs == (0.05, 0.0, 2.0)
+    rows = world.train(7, 10)[0].tolist()
+    assert rows == [[peak * SHAPE(t) for peak in (0.05, 0.0, 2.0)] for t in (7, 8, 9)]
+
+
+def test_a_peak_that_does_not_fit_changes_nothing():
+    scheduler = ScheduledLR(sgd(groups=2), Ramp(5))
+    for bad in ([0.1], [0.1, float("nan")], [0.1, -1], [0.1, None], 0.1, None, "ab"):
+        with pytest.raises((TypeError, ValueError), match="base_lrs must be"):
+            scheduler.base_lrs = bad
+    assert scheduler.base_lrs == (0.1, 0.1)
+    with pytest.raises(TypeError):
+        scheduler.base_lrs[0] = 9.0
+
+
+class Wrapper(torch.optim.Optimizer):
+    """An optimizer around another, which never calls the constructor of Optimizer."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    @property
+    def param_groups(self):
+        return self.optimizer.param_groups
+
+
+def test_a_wrapped_optimizer_raises_and_says_what_to_do():
+    for build in (lambda optimizer: ScheduledLR(optimizer, Ramp(5)), LRTrace):
+        with pytest.raises(TypeError, match=r"Wrapper; build .* inside the wrapper, before acc"):
+            build(Wrapper(sgd()))
+
+
+def test_groups_added_since_the_last_step_are_seen_and_not_written():
+    optimizer = sgd(torch.tensor(0.5))
+    scheduler = ScheduledLR(optimizer, Constant(0.25))
+    optimizer.add_param_group(late_group(torch.tensor(4.0)))
+    saved = optimizer.state_dict()  # holds the tensors themselves
+    assert scheduler.get_lr() == scheduler.get_last_lr() == [0.125, 1.0]
+    assert scheduler.base_lrs == (0.5, 4.0)
+    assert scheduler.state_dict()["base"] == {"lr": [0.5, 4.0]}
+    assert float(saved["param_groups"][1]["lr"]) == 4.0
+    scheduler.base_lrs = [0.5, 2.0]
+    assert float(optimizer.param_groups[1]["lr"]) == 0.5
+
+
+def test_a_late_group_that_cannot_be_driven_is_refused_every_time():
+    optimizer = sgd(momentum=0.9)
+    scheduler = ScheduledLR(optimizer, Ramp(5), momentum=Constant())
+    optimizer.add_param_group({**late_group(), "momentum": 1.5})
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"momentum must stay in \[0, 1\), got 1\.5"):
+            optimizer.step()
+    assert optimizer.param_groups[1]["lr"] == 5.0
+    assert scheduler.last_epoch == 0
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), torch.tensor(float("nan"))])
+def test_a_rate_that_is_not_finite_is_refused(bad):
+    with pytest.raises(ValueError, match=r"lr must be finite and at least 0, got (nan|inf) in par"):
+        ScheduledLR(sgd(bad), Ramp(5))
+
+
+class Plain(Schedule):
+    """Not a dataclass: its repr is an address."""
+
+    def formula(self, step):
+        return 1.0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("build", [Plain, lambda: Formula(lambda step: 1.0)])
+def test_addresses_in_a_repr_are_not_a_change_of_schedule(build):
+    old, new = ScheduledLR(sgd(), build()), ScheduledLR(sgd(), build())
+    assert repr(old.shape) != repr(new.shape)
+    state = old.state_dict()
+    new.load_state_dict(state)
+    assert new.state_dict() == state
+    state["shapes"]["lr"] = repr(old.shape)
+    new.load_state_dict(state)
+
+
+def test_tensors_that_a_checkpoint_shares_are_parted():
+    shared = sgd(torch.tensor(0.5), groups=2).state_dict()
+    optimizer = sgd(torch.tensor(0.5), groups=2)
+    scheduler = ScheduledLR(optimizer, Constant(1.0))
+    scheduler.base_lrs = [0.5, 0.25]
+    optimizer.load_state_dict(shared)
+    assert [float(group["lr"]) for group in optimizer.param_groups] == [0.5, 0.25]

@@ -1,5 +1,8 @@
 """LRTrace: a true record, and an assertion that fails when it should."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -145,3 +148,55 @@ def test_detaching_ends_the_record_and_keeps_it():
     outside.detach()
     optimizer.step()
     assert len(inside) == len(outside) == 1
+
+
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copied_trace_keeps_its_records_and_is_detached(twin_of):
+    optimizer = build()
+    trace = LRTrace(optimizer)
+    ScheduledLR(optimizer, Ramp(4))
+    optimizer.step()
+    twin = twin_of(trace)
+    optimizer.step()
+    twin.detach()
+    assert (twin.lr.tolist(), len(trace)) == ([[0.1 * Ramp(4)(0)]], 2)
+
+
+def test_cleared_it_starts_over():
+    trace = traced(steps=3)
+    trace.clear()
+    assert len(trace) == 0 and trace.lr.shape == (0, 0)
+    optimizer = build()
+    with LRTrace(optimizer) as trace:
+        optimizer.step()
+        trace.clear()
+        optimizer.param_groups[0]["lr"] = 0.7
+        optimizer.step()
+    assert trace.lr.tolist() == [[0.7]]
+
+
+def test_a_setting_that_cannot_be_read_leaves_no_half_a_row():
+    optimizer = build(momentum=0.5)
+    trace = LRTrace(optimizer)
+    optimizer.param_groups[0]["momentum"] = "much"
+    with pytest.raises(ValueError, match="much"):
+        optimizer.step()
+    optimizer.param_groups[0]["momentum"] = 0.5
+    optimizer.step()
+    assert trace.lr.tolist() == [[0.1]] and trace.momentum.tolist() == [[0.5]]
+
+
+def test_a_step_costs_few_bytes_even_with_groups_that_come_and_go():
+    optimizer = build()
+    trace = LRTrace(optimizer)
+    late = {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.3}
+    optimizer.step()
+    optimizer.add_param_group(late)
+    optimizer.step()
+    del optimizer.param_groups[1]
+    optimizer.step()
+    nan = np.nan
+    assert np.array_equal(trace.lr, [[0.1, nan], [0.1, 0.3], [0.1, nan]], equal_nan=True)
+    for _ in range(1_000):
+        optimizer.step()
+    assert len(pickle.dumps(trace)) < 1_003 * (24 + 4) + 1_000
