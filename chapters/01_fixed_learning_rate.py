@@ -945,9 +945,6 @@ value, _ = lrlib.largest_hessian_eigenvalue(
 limit = lrlib.stability_limit(value, momentum=0.9)
 print(f"after {len(trace)} steps λ = {value:.1f}, so 2(1 + μ)/λ = {limit:.2f}")
 
-# %%
-lab.claim("the limit over the rate that failed at B = 16", limit / 0.25, above=2)
-
 # %% [markdown]
 # That lies far above 0.25, at which the same network failed with batches of 16 and trained with batches
 # of 256. The formula speaks of the full batch, of this point and of small steps around it. Take it as an
