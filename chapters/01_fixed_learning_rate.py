@@ -109,9 +109,8 @@ def descend(eta, h, theta, steps):
 # %% tags=["nbval-check-output"]
 for eta in (0.1, 1.0, 1.9, 1.99, 2.0, 2.01, 2.1):
     path = np.abs(descend(eta, h=1.0, theta=1.0, steps=200))
-    print(
-        f"η·h = {eta:4.2f}   |θ| after 10 steps {path[10]:9.2e}   after 200 {path[200]:9.2e}"
-    )
+    print(f"η·h = {eta:4.2f}: |θ| {path[10]:.1e} at step 10, {path[200]:.1e} at 200")
+
 
 # %% [markdown]
 # $\eta = 1/h$ lands on the minimum in one step; at $2/h$ the iterate jumps from side to side for
@@ -220,7 +219,8 @@ for ax, share in zip(axes, (0.05, 0.5, 0.96, 1.015), strict=True):
     ax.set_title(f"η = {share:g} × limit", fontsize=10)
     ax.grid(False)
 axes[0].set_ylabel("$θ_2$ (steep)")
-fig.suptitle("30 steps: below the limit, the wildest path gets furthest")
+title = "30 steps: below the limit, the wildest path gets furthest"
+fig.suptitle(title, x=0.01, ha="left")
 plt.show()
 
 # %% [markdown]
@@ -235,7 +235,7 @@ plt.show()
 
 # %% tags=["nbval-check-output"]
 def fewest_steps(kappa, share=1e-6):
-    """Fewest steps that shrink both distances to `share`, over a grid of fixed rates."""
+    """Fewest steps that shrink both distances to `share`, over a grid of rates."""
     etas = np.linspace(0.2, 1.999, 4001) / kappa  # the curvatures are kappa and 1
     slower = np.maximum(abs(1 - etas * kappa), abs(1 - etas))
     return int(np.ceil(np.log(share) / np.log(slower.min())))
@@ -609,10 +609,9 @@ lab.claim(
 shape = Constant(total_iters=1600).then(Constant(0.1))
 peak, _ = quadratic.tune(shape, 2000)
 loss = quadratic.loss(peak * shape.sample(2000))
-print(
-    f"loss times {loss[1700] / loss[1600]:.2f} in 100 steps, {loss[2000] / loss[1600]:.2f} by the end"
-)
-print(f"the new floor lies at {quadratic.noise_floor(peak / 10) / loss[1600]:.2f}")
+floor = quadratic.noise_floor(peak / 10)
+for name, value in (("100 steps", loss[1700]), ("end", loss[2000]), ("floor", floor)):
+    print(f"{name:9}: {value / loss[1600]:.2f} times the loss at the drop")
 
 # %% [markdown]
 # Nearly the same fall, and it can be taken apart: the steep directions shed their noise at once, the

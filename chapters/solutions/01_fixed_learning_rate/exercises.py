@@ -79,7 +79,7 @@ check.check_rate_for_floor(rate_for_floor)
 
 # %% nbgrader={"grade": false, "grade_id": "choose", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def choose(rates, losses):
-    """The rate with the lowest mean loss; ValueError if it lies on the edge of the grid."""
+    """The rate with the lowest mean loss; ValueError if it is on the grid's edge."""
     ### BEGIN SOLUTION
     means = np.where(np.isnan(losses), np.inf, losses).mean(axis=1)
     best = int(np.argmin(means))
