@@ -2,6 +2,8 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from lrlib.cosine_annealing import CosineAnnealing
+from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, PolynomialDecay
 from lrlib.fixed_learning_rate import (
     Constant,
     largest_hessian_eigenvalue,
@@ -10,7 +12,9 @@ from lrlib.fixed_learning_rate import (
 )
 from lrlib.schedule import Product, Schedule, Then
 from lrlib.scheduler import ScheduledLR
+from lrlib.step_decay import MultiStepDecay, StepDecay
 from lrlib.trace import LRTrace
+from lrlib.warm_restarts import WarmRestarts, ensemble_probabilities
 
 try:
     __version__ = version("lrlib")
@@ -19,11 +23,19 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
 
 __all__ = [
     "Constant",
+    "CosineAnnealing",
+    "ExponentialDecay",
+    "InverseTimeDecay",
     "LRTrace",
+    "MultiStepDecay",
+    "PolynomialDecay",
     "Product",
     "Schedule",
     "ScheduledLR",
+    "StepDecay",
     "Then",
+    "WarmRestarts",
+    "ensemble_probabilities",
     "largest_hessian_eigenvalue",
     "noise_floor",
     "stability_limit",

@@ -4,12 +4,23 @@ import math
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from lrlib import Constant, Schedule
+from lrlib import (
+    Constant,
+    CosineAnnealing,
+    ExponentialDecay,
+    InverseTimeDecay,
+    MultiStepDecay,
+    PolynomialDecay,
+    Schedule,
+    StepDecay,
+    WarmRestarts,
+)
 
 matplotlib.use("Agg")
 
@@ -87,11 +98,20 @@ class Formula(Schedule):
 def schedules(max_leaves: int = 6) -> st.SearchStrategy[Schedule]:
     """Schedules built from `then` and `*`, nested to any depth."""
     steps, factors = st.integers(1, 40), st.floats(0, 4)
+    gammas, shares = st.floats(1e-3, 1), st.floats(0, 1)
+    milestones = st.sets(steps, min_size=1, max_size=4).map(lambda chosen: tuple(sorted(chosen)))
     leaves = (
         st.builds(Constant, factors, st.none() | steps)
         | st.builds(Ramp, steps, factors, factors)
         | st.builds(HalfCosine, steps)
         | st.builds(Sawtooth, steps)
+        | st.builds(StepDecay, steps, gammas)
+        | st.builds(MultiStepDecay, milestones, gammas)
+        | st.builds(ExponentialDecay, gammas)
+        | st.builds(InverseTimeDecay, factors, steps)
+        | st.builds(PolynomialDecay, steps, st.floats(0.1, 4), shares)
+        | st.builds(CosineAnnealing, steps, shares)
+        | st.builds(WarmRestarts, steps, st.integers(1, 4), shares, gammas)
     )
 
     @st.composite
@@ -118,4 +138,36 @@ SHAPES = {
     "nested": (Constant(0.5, 2).then(Sawtooth(3), at=3) * Ramp(8)).then(
         Ramp(2, 1.0, 0.3).then(Constant(0.7)) * HalfCosine(5), at=6
     ),
+    "step decay": StepDecay(4, 0.5),
+    "multi-step decay": MultiStepDecay((3, 8)),
+    "exponential decay": ExponentialDecay(0.9),
+    "inverse-time decay": InverseTimeDecay(0.7, 3),
+    "polynomial decay": PolynomialDecay(9, 2.0, 0.1),
+    "cosine annealing": CosineAnnealing(9, 0.05),
+    "warm restarts": WarmRestarts(2, 2, 0.05, 0.7),
+    "warmed up and restarted": Ramp(3).then(WarmRestarts(4) * ExponentialDecay(0.95)),
 }
+
+
+def torch_rates(build, peaks, n):
+    """The rates that a torch optimizer used in its first `n` steps, an array of shape (n, groups).
+
+    `build(optimizer)` makes the torch scheduler. Peaks may be one number or one per group.
+    """
+    groups = [
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": peak}
+        for peak in np.atleast_1d(peaks).tolist()
+    ]
+    optimizer = torch.optim.SGD(groups)
+    scheduler, rates = build(optimizer), []
+    for _ in range(n):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    return np.array(rates, dtype=np.float64)
+
+
+def assert_equals_torch(shape, build, peak, n):
+    """`peak` times the shape is what the torch scheduler gives, to 1e-12 of the peak."""
+    difference = np.abs(torch_rates(build, peak, n)[:, 0] - peak * shape.sample(n))
+    assert difference.max() <= 1e-12 * peak, (shape, peak, int(difference.argmax()))

@@ -12,10 +12,18 @@ from torch import nn
 
 from lrlib import (
     Constant,
+    CosineAnnealing,
+    ExponentialDecay,
+    InverseTimeDecay,
     LRTrace,
+    MultiStepDecay,
+    PolynomialDecay,
     Product,
     ScheduledLR,
+    StepDecay,
     Then,
+    WarmRestarts,
+    ensemble_probabilities,
     largest_hessian_eigenvalue,
     noise_floor,
     stability_limit,
@@ -97,6 +105,7 @@ def peaks(value):
 
 
 RAMP, ENDLESS = Ramp(5), Sawtooth(3)
+NET, ONES = nn.Sequential(nn.Linear(1, 2)), torch.ones(1, 1)
 NAMED = SimpleNamespace()  # something of the wrong kind, with a repr
 
 # (what is called with the value, the argument as the message names it, bad values)
@@ -120,6 +129,49 @@ TABLE = [
     ("plot", RAMP.plot, "n", [0, -1, 1.5, "10"]),
     ("plot, endless", ENDLESS.plot, "n", [None]),
     ("plot", lambda v: RAMP.plot(peak=v), "peak", [0, -1, NAN, "1", None]),
+    # step decay
+    ("StepDecay", StepDecay, "step_size", [0, -1, 2.5, 30.0, "30", None, True, NAN]),
+    ("StepDecay", lambda v: StepDecay(3, v), "gamma", [0, -1, 1.5, NAN, INF, "0.1", None]),
+    (
+        "MultiStepDecay",
+        MultiStepDecay,
+        "milestones",
+        [(), 5, None, "3", (3, 3), (5, 2), {3, 5}],
+    ),
+    ("MultiStepDecay", lambda v: MultiStepDecay((v,)), "milestones", [0, -1, 0.29 * 100, "3"]),
+    ("MultiStepDecay", lambda v: MultiStepDecay((3,), v), "gamma", [0, -0.1, 10, NAN, None]),
+    # exponential decay
+    ("ExponentialDecay", ExponentialDecay, "gamma", [0, -1, 1.01, NAN, INF, "0.9", None, True]),
+    ("from_rate", ExponentialDecay.from_rate, "k", [-0.1, 701, NAN, INF, "1", None]),
+    (
+        "to_factor",
+        lambda v: ExponentialDecay.to_factor(v, 10),
+        "final_factor",
+        [0, -0.1, 1.5, NAN, None],
+    ),
+    (
+        "to_factor",
+        lambda v: ExponentialDecay.to_factor(0.1, v),
+        "total_iters",
+        [0, -5, 2.5, "10", None],
+    ),
+    ("InverseTimeDecay", InverseTimeDecay, "decay_rate", [-0.1, NAN, INF, "1", None]),
+    ("InverseTimeDecay", lambda v: InverseTimeDecay(1, v), "decay_steps", [0, -1, 0.5, None]),
+    ("PolynomialDecay", PolynomialDecay, "total_iters", [0, -5, 2.5, "9", None, NAN]),
+    ("PolynomialDecay", lambda v: PolynomialDecay(9, v), "power", [0, -1, NAN, INF, "1", None]),
+    ("PolynomialDecay", lambda v: PolynomialDecay(9, 1, v), "min_factor", [-0.1, 1.1, NAN, None]),
+    # cosine annealing and warm restarts
+    ("CosineAnnealing", CosineAnnealing, "T_max", [0, -5, 2.5, "9", None, True, NAN]),
+    ("CosineAnnealing", lambda v: CosineAnnealing(9, v), "min_factor", [-0.1, 1.1, NAN, "0"]),
+    ("WarmRestarts", WarmRestarts, "T_0", [0, -5, 2.5, "9", None, True, NAN]),
+    ("WarmRestarts", lambda v: WarmRestarts(9, v), "T_mult", [0, -1, 1.5, 2.0, "2", None]),
+    ("WarmRestarts", lambda v: WarmRestarts(9, 1, v), "min_factor", [-0.1, 1.1, NAN, None]),
+    ("WarmRestarts", lambda v: WarmRestarts(9, 1, 0, v), "peak_decay", [0, -1, 1.1, NAN, None]),
+    ("cycle", WarmRestarts(9).cycle, "step", [-1, 2.5, "3", None, NAN]),
+    ("cycle_ends", WarmRestarts(9).cycle_ends, "n", [-1, 2.5, "3", None]),
+    ("check_end", WarmRestarts(9, 2).check_end, "total_steps", [0, -9, 1, 9.0, 28, None]),
+    ("ensemble", lambda v: ensemble_probabilities(v, ONES), "models", [[], 3, None, NET]),
+    ("ensemble", lambda v: ensemble_probabilities([v], ONES), "models", [None, torch.sigmoid]),
     # ScheduledLR and LRTrace
     ("ScheduledLR", lambda v: ScheduledLR(v, RAMP), "optimizer", [None, "sgd", NAMED]),
     ("ScheduledLR", lambda v: ScheduledLR(optimizer(), v), "shape", [None, 0.1, math.cos]),

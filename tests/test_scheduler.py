@@ -114,6 +114,7 @@ CONFIGS = {
         AdamW, (("foreach", False),), groups=2, late=True, tensor=True, driven=DRIVEN
     ),
     "adamw, tensor, fused, late": Config(AdamW, (("fused", True),), late=True, tensor=True),
+    **{f"sgd, {name}": Config(driven=(("shape", shape),)) for name, shape in SHAPES.items()},
 }
 
 
