@@ -193,8 +193,12 @@ class LRTrace:
             ax = plt.figure().add_subplot()
         steps = start + np.arange(len(applied))
         if planned is not None:
-            ax.plot(steps, planned, color="0.75", linewidth=5, label="planned")
-        ax.plot(steps, applied, color="black", linewidth=1.2, label="applied")
+            ax.plot(
+                steps, planned, color="0.75", linewidth=5, label="planned", drawstyle="steps-post"
+            )
+        ax.plot(
+            steps, applied, color="black", linewidth=1.2, label="applied", drawstyle="steps-post"
+        )
         ax.set(xlabel="step", ylabel={"lr": "learning rate"}.get(quantity, quantity))
         ax.legend()
         return ax

@@ -8,7 +8,10 @@ answer, and prints one line when all is well.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isfunction
 from typing import Any
+
+from lrlib.schedule import Schedule
 
 
 class Mistake(AssertionError):
@@ -49,11 +52,37 @@ def number(function: Callable[..., Any], *args: Any) -> float:
         ) from None
 
 
+def schedule(function: Callable[..., Any], *args: Any, example: str) -> Schedule:
+    """Like `call`, for a function that returns a Schedule, such as the `example`."""
+    answer = call(function, *args)
+    if not isinstance(answer, Schedule):
+        raise Mistake(
+            f"{function.__name__} should return a Schedule, such as {example}, not "
+            f"{_short(answer)}."
+        )
+    return answer
+
+
+def letters(function: Callable[[], set[str]], right: set[str], hints: dict[str, str]) -> None:
+    """Expect the set of letters `right`; `hints` has an entry for every letter on offer."""
+    answer = call(function)
+    if isinstance(answer, str) or not isinstance(answer, set | list | tuple | frozenset):
+        raise Mistake(f"return a set of letters such as {{'A', 'E'}}, not {_short(answer)}.")
+    given = {str(letter).upper() for letter in answer}
+    if unknown := given - set(hints):
+        raise Mistake(f"{sorted(unknown)} is not among the statements {', '.join(hints)}.")
+    for letter in sorted(given ^ right):
+        kind = "is not a flaw" if letter in given else "is missing"
+        raise Mistake(f"{letter} {kind}: {hints[letter]}")
+
+
 def passed(what: str) -> None:
     """Tell the learner that the checks of an exercise passed."""
     print(f"Passed: {what}")
 
 
 def _short(value: Any) -> str:
+    if isfunction(value):
+        return value.__name__
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

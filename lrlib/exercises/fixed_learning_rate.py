@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lrlib.exercises import Mistake, call, number, passed
+from lrlib.exercises import Mistake, call, letters, number, passed
 from lrlib.fixed_learning_rate import noise_floor, stability_limit
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
@@ -153,12 +153,6 @@ def check_choose_rate(choose: Callable[[np.ndarray, np.ndarray], float]) -> None
 
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to E name a flaw of the careless comparison."""
-    answer = call(flaws)
-    if isinstance(answer, str) or not isinstance(answer, set | list | tuple | frozenset):
-        raise Mistake(f"return a set of letters such as {{'A', 'E'}}, not {answer!r}.")
-    given = {str(letter).upper() for letter in answer}
-    if unknown := given - set("ABCDE"):
-        raise Mistake(f"{sorted(unknown)} is not among the statements A to E.")
     hints = {
         "A": "look at the second argument of the two calls of train.",
         "B": "what does min() keep, if each list holds one loss for each seed?",
@@ -166,9 +160,7 @@ def check_flaws(flaws: Callable[[], set[str]]) -> None:
         "D": "could you tell from the one number returned whether a new set of seeds agrees?",
         "E": "a seed is a name, not a quantity: no list of distinct seeds is better than another.",
     }
-    for letter in sorted(given ^ {"A", "B", "D"}):
-        kind = "is not a flaw" if letter in given else "is missing"
-        raise Mistake(f"{letter} {kind}: {hints[letter]}")
+    letters(flaws, {"A", "B", "D"}, hints)
     passed("unpaired, lucky and without a spread.")
 
 

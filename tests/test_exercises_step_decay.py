@@ -1,0 +1,402 @@
+"""Chapter 02's checkers: the solution passes, the starter is not attempted, mistakes get hints."""
+
+import numpy as np
+import pytest
+import torch
+
+from lrlib import Constant, LRTrace, MultiStepDecay, ScheduledLR, StepDecay
+from lrlib.exercises import Mistake, NotAttempted
+from lrlib.exercises import step_decay as check
+from lrlib.lab import NoisyQuadratic
+
+
+def starter(*args):
+    raise NotImplementedError
+
+
+def factor(t, step_size, gamma):
+    return gamma ** (t // step_size)
+
+
+def to_steps(epochs, examples, batch_size, drop_last):
+    per_epoch = examples // batch_size if drop_last else -(-examples // batch_size)
+    if per_epoch == 0:
+        raise ValueError("no step")
+    return MultiStepDecay([epoch * per_epoch for epoch in sorted(epochs)], 0.2)
+
+
+def fair_run(make_optimizer, shape, steps):
+    optimizer = make_optimizer()
+    scheduler, trace = ScheduledLR(optimizer, shape), LRTrace(optimizer)
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+    return trace.lr[:, 0]
+
+
+def by_hand(make_optimizer, shape, steps):
+    optimizer, rates = make_optimizer(), []
+    (group,) = optimizer.param_groups
+    peak = group["lr"]
+    for t in range(steps):
+        group["lr"] = peak * shape(t)
+        optimizer.step()
+        rates.append(group["lr"])
+    return rates
+
+
+def draws_on_a_scratch_optimizer(make_optimizer, shape, steps):
+    fair_run(make_optimizer, shape, steps)
+    return fair_run(make_optimizer, shape, steps)
+
+
+def with_torch(make_optimizer, shape, steps):
+    optimizer = make_optimizer()
+    scheduler, trace = torch.optim.lr_scheduler.LambdaLR(optimizer, shape), LRTrace(optimizer)
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+    return trace.lr[:, 0]
+
+
+def two_drops():
+    return MultiStepDecay((110, 230), 1 / 3)
+
+
+def drops_of_different_size():
+    return Constant(0.9, 110).then(Constant(0.42, 125)).then(Constant(0.1))
+
+
+SOLUTIONS = [
+    (check.check_factor, factor),
+    (check.check_to_steps, to_steps),
+    (check.check_flaws, lambda: {"B", "D", "E"}),
+    (check.check_fair_run, fair_run),
+    (check.check_two_drops, two_drops),
+]
+CHECKERS = [checker for checker, _ in SOLUTIONS]
+
+
+@pytest.mark.parametrize(
+    ("checker", "solution"),
+    [
+        *SOLUTIONS,
+        (check.check_factor, lambda t, k, g: np.float64(StepDecay(k, g)(t))),
+        (check.check_flaws, lambda: ["e", "d", "b"]),
+        (check.check_fair_run, by_hand),
+        (check.check_fair_run, draws_on_a_scratch_optimizer),
+        (check.check_fair_run, with_torch),
+        (check.check_two_drops, drops_of_different_size),
+    ],
+)
+def test_the_solution_passes(checker, solution, capsys):
+    checker(solution)
+    assert capsys.readouterr().out.startswith("Passed: ")
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_the_starter_is_reported_as_not_attempted(checker):
+    with pytest.raises(NotAttempted, match="not attempted"):
+        checker(starter)
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_a_forgotten_return_and_a_crash_are_named(checker):
+    with pytest.raises(Mistake, match="'return'"):
+        checker(lambda *args: None)
+    with pytest.raises(Mistake, match="ZeroDivisionError"):
+        checker(lambda *args: 1 / 0)
+
+
+def stateful_factor():
+    """Counts its calls instead of looking at t."""
+    seen = {}
+
+    def counting(t, step_size, gamma):
+        seen[step_size] = seen.get(step_size, -1) + 1
+        return gamma ** (seen[step_size] // step_size)
+
+    return counting
+
+
+def per_epoch(steps_per_epoch, gamma=0.2):
+    """A converter that has its own idea of the steps in an epoch."""
+
+    def converter(epochs, examples, batch_size, drop_last):
+        n = steps_per_epoch(examples, batch_size, drop_last)
+        return MultiStepDecay([epoch * n for epoch in sorted(epochs)], gamma)
+
+    return converter
+
+
+def right_steps(examples, batch_size, drop_last):
+    return examples // batch_size if drop_last else -(-examples // batch_size)
+
+
+def milestones(make):
+    """A converter that finds each milestone by `make(epoch, steps per epoch, n, b)`."""
+
+    def converter(epochs, examples, batch_size, drop_last):
+        n = right_steps(examples, batch_size, drop_last)
+        return MultiStepDecay([make(e, n, examples, batch_size) for e in sorted(epochs)], 0.2)
+
+    return converter
+
+
+def unsorted(epochs, examples, batch_size, drop_last):
+    return MultiStepDecay([e * right_steps(examples, batch_size, drop_last) for e in epochs], 0.2)
+
+
+def divides_by_zero(epochs, examples, batch_size, drop_last):
+    1 / right_steps(examples, batch_size, drop_last)
+    return to_steps(epochs, examples, batch_size, drop_last)
+
+
+def run(before=0, after=1, drawn=0, says=None, updates=None, shape_of=lambda shape: shape):
+    """A run with the scheduler stepped in given places, which returns `says(trace, …)`."""
+
+    def runner(make_optimizer, shape, steps):
+        optimizer = make_optimizer()
+        peak = optimizer.param_groups[0]["lr"]
+        scheduler, trace = ScheduledLR(optimizer, shape_of(shape)), LRTrace(optimizer)
+        for _ in range(drawn * steps):
+            scheduler.step()
+        for _ in range(steps if updates is None else updates(steps)):
+            for _ in range(before):
+                scheduler.step()
+            optimizer.step()
+            for _ in range(after):
+                scheduler.step()
+        return trace.lr[:, 0] if says is None else says(trace, peak, shape, steps)
+
+    return runner
+
+
+def one_late(make_optimizer, shape, steps):
+    optimizer = make_optimizer()
+    scheduler, trace = ScheduledLR(optimizer, shape), LRTrace(optimizer)
+    for t in range(steps):
+        optimizer.step()
+        if t > 0:
+            scheduler.step()
+    return trace.lr[:, 0]
+
+
+def read_too_late(make_optimizer, shape, steps):
+    optimizer, rates = make_optimizer(), []
+    scheduler = ScheduledLR(optimizer, shape)
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def compounds(make_optimizer, shape, steps):
+    optimizer, rates = make_optimizer(), []
+    (group,) = optimizer.param_groups
+    for t in range(steps):
+        group["lr"] *= shape(t)
+        optimizer.step()
+        rates.append(group["lr"])
+    return rates
+
+
+def sets_factors(make_optimizer, shape, steps):
+    optimizer, rates = make_optimizer(), []
+    for t in range(steps):
+        optimizer.param_groups[0]["lr"] = shape(t)
+        optimizer.step()
+        rates.append(shape(t))
+    return rates
+
+
+def own_peak(make_optimizer, shape, steps):
+    optimizer, rates = make_optimizer(), []
+    for t in range(steps):
+        optimizer.param_groups[0]["lr"] = 0.25 * shape(t)
+        optimizer.step()
+        rates.append(0.25 * shape(t))
+    return rates
+
+
+def keeps_its_optimizer():
+    """Makes the optimizer once, and goes on with it in the next run."""
+    kept = []
+
+    def runner(make_optimizer, shape, steps):
+        kept.append(kept[0] if kept else make_optimizer())
+        return fair_run(lambda: kept[0], shape, steps)
+
+    return runner
+
+
+def keeps_its_scheduler():
+    """Builds the scheduler for the first optimizer alone."""
+    kept = []
+
+    def runner(make_optimizer, shape, steps):
+        optimizer = make_optimizer()
+        if not kept:
+            kept.append(ScheduledLR(optimizer, shape))
+        trace = LRTrace(optimizer)
+        for _ in range(steps):
+            optimizer.step()
+            kept[0].step()
+        return trace.lr[:, 0]
+
+    return runner
+
+
+def keeps_its_list():
+    """Goes on filling the list of the run before."""
+    rates = []
+
+    def runner(make_optimizer, shape, steps):
+        rates.extend(fair_run(make_optimizer, shape, steps))
+        return np.array(rates)
+
+    return runner
+
+
+def drops(*milestones, gamma=1 / 3):
+    return lambda: MultiStepDecay(milestones, gamma)
+
+
+MISTAKES = [
+    # the factor
+    (check.check_factor, lambda t, k, g: g ** (max(t - 1, 0) // k), "one step late"),
+    (check.check_factor, lambda t, k, g: g ** ((t - 1) // k), "a factor above 1"),
+    (check.check_factor, lambda t, k, g: g ** ((t + 1) // k), "one step early"),
+    (check.check_factor, lambda t, k, g: g ** (t // k + 1), "one drop too many"),
+    (check.check_factor, lambda t, k, g: g ** (t / k), "not a whole number"),
+    (check.check_factor, lambda t, k, g: g ** round(t / k), "half a stage early"),
+    (check.check_factor, lambda t, k, g: 1 - g * (t // k), "subtract gamma"),
+    (check.check_factor, lambda t, k, g: 1 - (1 - g) * (t // k), "subtract the same amount"),
+    (check.check_factor, lambda t, k, g: g * (t // k), "number of drops"),
+    (check.check_factor, lambda t, k, g: g if t >= k else 1, "drops once"),
+    (check.check_factor, lambda t, k, g: g ** -(t // k), "it rises"),
+    (check.check_factor, lambda t, k, g: 0.04 * g ** (t // k), "looks like a rate"),
+    (check.check_factor, stateful_factor(), "remembers the calls before"),
+    (check.check_factor, lambda t, k, g: 0.1 ** (t // 30), "but the loop has"),
+    (check.check_factor, lambda t, k, g: [1, 2], "one number"),
+    # epochs
+    (check.check_to_steps, milestones(lambda e, n, x, b: e), "those are the epochs"),
+    (check.check_to_steps, per_epoch(lambda n, b, last: n // b), "kept, and is a step too"),
+    (check.check_to_steps, per_epoch(lambda n, b, last: -(-n // b)), "dropped: round down"),
+    (
+        check.check_to_steps,
+        per_epoch(lambda n, b, last: n // b + (not last)),
+        "no partial batch here",
+    ),
+    (check.check_to_steps, milestones(lambda e, n, x, b: e * x // b), "no batch crosses"),
+    (check.check_to_steps, milestones(lambda e, n, x, b: -(-e * x // b)), "no batch crosses"),
+    (check.check_to_steps, milestones(lambda e, n, x, b: (e - 1) * n), "one epoch early"),
+    (check.check_to_steps, milestones(lambda e, n, x, b: e * n - 1), "one step early"),
+    (check.check_to_steps, milestones(lambda e, n, x, b: e * n + 1), "one step late"),
+    (check.check_to_steps, milestones(lambda e, n, x, b: e * x), "count examples"),
+    (check.check_to_steps, milestones(lambda e, n, x, b: 7 * e), "an epoch has 63"),
+    (check.check_to_steps, per_epoch(right_steps, gamma=0.1), "at its default"),
+    (check.check_to_steps, per_epoch(right_steps, gamma=0.5), "multiplies by 0.2"),
+    (check.check_to_steps, per_epoch(right_steps, gamma=5), "Which number divides it by five"),
+    (check.check_to_steps, unsorted, "in any order"),
+    (
+        check.check_to_steps,
+        per_epoch(lambda n, b, last: max(1, right_steps(n, b, last))),
+        "do not fill a batch",
+    ),
+    (check.check_to_steps, divides_by_zero, "not ZeroDivisionError"),
+    (check.check_to_steps, lambda e, n, b, last: [i * n for i in e], "return a Schedule"),
+    # what is wrong
+    (check.check_flaws, lambda: {"B", "E"}, "D is missing"),
+    (check.check_flaws, lambda: {"D", "E"}, "B is missing"),
+    (check.check_flaws, lambda: {"B", "D"}, "E is missing"),
+    (check.check_flaws, lambda: {"A", "B", "D", "E"}, "A is not a flaw"),
+    (check.check_flaws, lambda: {"B", "C", "D", "E"}, "C is not a flaw"),
+    (check.check_flaws, lambda: {"B", "D", "E", "F"}, "not among"),
+    (check.check_flaws, lambda: "BDE", "set of letters"),
+    # the run
+    (check.check_fair_run, run(drawn=1), "began where the plan ends"),
+    (check.check_fair_run, run(before=1, after=0), "one step early"),
+    (check.check_fair_run, run(after=2), "twice its speed"),
+    (check.check_fair_run, run(before=1), "twice its speed"),
+    (check.check_fair_run, run(after=0), "never changed"),
+    (check.check_fair_run, one_late, "one step late"),
+    (check.check_fair_run, run(shape_of=lambda shape: shape * shape), "applied twice"),
+    (check.check_fair_run, run(shape_of=lambda shape: StepDecay(7)), "but the plan has"),
+    (check.check_fair_run, run(updates=lambda n: n - 1), "19 updates"),
+    (check.check_fair_run, run(updates=lambda n: 0), "made no update"),
+    (check.check_fair_run, lambda make, s, n: make() and s.sample(n), "made no update"),
+    (check.check_fair_run, lambda make, shape, n: 0.25 * shape.sample(n), "not called"),
+    (check.check_fair_run, compounds, "multiplied onto the rate before"),
+    (check.check_fair_run, sets_factors, "factors were applied as rates"),
+    (check.check_fair_run, own_peak, "but the plan has"),
+    (check.check_fair_run, read_too_late, "after scheduler.step"),
+    (check.check_fair_run, run(says=lambda t, peak, s, n: t.lr), "one rate for each update"),
+    (check.check_fair_run, run(says=lambda t, peak, s, n: s.sample(n)), "you returned factors"),
+    (check.check_fair_run, run(says=lambda t, peak, s, n: np.ones(n)), "not those it used"),
+    (check.check_fair_run, run(says=lambda t, peak, s, n: t), "array of rates"),
+    (check.check_fair_run, keeps_its_optimizer(), "outlives the run.*not called"),
+    (check.check_fair_run, keeps_its_scheduler(), "outlives the run.*never changed"),
+    (check.check_fair_run, keeps_its_list(), "outlives the run.*one rate for each update"),
+    # the open one
+    (check.check_two_drops, lambda: (100, 200), "return a Schedule"),
+    (check.check_two_drops, Constant, "no drop"),
+    (check.check_two_drops, drops(110, 300), "one drop, at step 110"),
+    (check.check_two_drops, drops(75, 150, 225), "3 drops"),
+    (check.check_two_drops, lambda: StepDecay(30, 0.5), "9 drops"),
+    (
+        check.check_two_drops,
+        lambda: Constant(0.5, 100).then(Constant(1, 100)).then(Constant(0.1)),
+        "rises at step 100",
+    ),
+    (check.check_two_drops, drops(40, 80), "Your drops come too early"),
+    (check.check_two_drops, drops(190, 290), "Your drops come too late"),
+    (check.check_two_drops, drops(20, 230), "first drop comes too early"),
+    (check.check_two_drops, drops(210, 235), "first drop comes too late"),
+    (check.check_two_drops, drops(110, 130), "second drop comes too early"),
+    (check.check_two_drops, drops(110, 295), "second drop comes too late"),
+    (check.check_two_drops, drops(110, 230, gamma=0.1), "falls too far"),
+    (check.check_two_drops, drops(110, 230, gamma=0.7), "not fall far enough"),
+    (
+        check.check_two_drops,
+        lambda: Constant(1, 100).then(Constant(0.3, 100)).then(Constant(0)),
+        "falls to 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("checker", "answer", "hint"), MISTAKES)
+def test_each_mistake_gets_its_hint(checker, answer, hint):
+    with pytest.raises(Mistake, match=hint):
+        checker(answer)
+
+
+def test_what_the_text_of_the_open_exercise_says():
+    """Neither tenths nor halves reach 1.12, wherever the drops come; a third comes to 1.10."""
+    quadratic = NoisyQuadratic()
+
+    def best(gamma):
+        firsts = range(40, 281, 30)
+        pairs = [(a, b) for a in firsts for b in (*range(a + 20, 300, 30), 290) if a < b]
+        return min(quadratic.score(MultiStepDecay(pair, gamma), 300) for pair in pairs)
+
+    assert best(0.1) > 1.3
+    assert best(0.5) > 1.15
+    assert 1.09 < quadratic.score(two_drops(), 300) < 1.10
+    assert quadratic.score(Constant(), 300) == pytest.approx(1.65, abs=0.005)
+
+
+@pytest.mark.parametrize(("first", "second", "gamma"), [(90, 180, 0.1), (270, 290, 0.5)])
+def test_whoever_follows_the_hints_arrives(first, second, gamma):
+    for _ in range(15):
+        try:
+            check.check_two_drops(drops(first, second, gamma=gamma))
+            return
+        except Mistake as error:
+            hint = str(error)
+        shift = 15 * ("too early" in hint) - 15 * ("too late" in hint)
+        first += shift * ("Your second" not in hint)
+        second += shift * ("Your first" not in hint)
+        gamma **= 0.8 if "too far" in hint else 1.25 if "far enough" in hint else 1.0
+    pytest.fail(f"not there yet: {first}, {second}, {gamma}")
