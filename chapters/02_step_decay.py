@@ -19,8 +19,8 @@
 # **What you need.** Chapter 1, or this much of it: $\eta$ is the learning rate; $t$ counts optimizer
 # steps (updates already made); a schedule is a *shape*, a function from the step to a factor, and the
 # rate is its *peak* times the factor; noise in the gradients puts a floor under the loss that is
-# proportional to the rate (for small rates). About a minute on two CPU cores. `LRLIB_SEED` shifts every seed,
-# `LRLIB_SCALE` multiplies seeds and steps.
+# proportional to the rate (for small rates). About a minute on two CPU cores. `LRLIB_SEED` shifts every
+# seed, `LRLIB_SCALE` multiplies seeds and steps.
 
 # %%
 import matplotlib.pyplot as plt
@@ -115,8 +115,8 @@ lab.claim("MNIST-1D: gain of one late drop (points)", gains(hard)["one drop"], a
 lab.claim("MNIST-1D: gain of 30/60/90 (points)", gains(hard)["30/60/90"], below=-1)
 
 # %% [markdown]
-# Even with a peak tuned for it, the recipe is points worse than a rate that never changes. It is not a
-# bad recipe. It was made for another kind of run. To see which, you need to know what a drop does.
+# Even with a peak tuned for it, the recipe ends several points worse than a rate that never changes. It is
+# not a bad recipe. It was made for another kind of run. To see which, you need to know what a drop does.
 
 # %% [markdown]
 # ## The formula
@@ -177,9 +177,9 @@ MultiStepDecay([epoch * steps_per_epoch for epoch in (30, 60, 80)])
 # %% [markdown]
 # ## Why the loss falls at the drop: the exact case
 #
-# On the noisy quadratic (Zhang et al., 2019) $L = \tfrac12\sum_i h_i\theta_i^2$, with curvatures $h_i$ and gradient noise of
-# variance $c_i/B$ for batches of $B$ examples, the mean square $e = \mathbb E\theta^2$ of each direction
-# follows
+# On the noisy quadratic (Zhang et al., 2019) $L = \tfrac12\sum_i h_i\theta_i^2$, with curvatures $h_i$ and
+# gradient noise of variance $c_i/B$ for batches of $B$ examples, the mean square $e = \mathbb E\theta^2$
+# of each direction follows
 #
 # $$e_{t+1} = (1-\eta_t h)^2\, e_t + \eta_t^2\, c/B .$$
 #
