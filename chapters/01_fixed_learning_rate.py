@@ -452,7 +452,7 @@ lab.claim("what they gain at η = 0.177 (nats)", gain[-2], below=0.1)
 noisy_digits = lab.digits_task(label_noise=0.3, seed=lab.seed_offset())
 digit_rates = 0.3 * 2.0 ** np.arange(-10, 3)
 digits = lab.sweep(
-    noisy_digits, fixed, digit_rates, lab.seeds(8), steps=lab.steps(1000), batch_size=16
+    noisy_digits, fixed, digit_rates, lab.seeds(8), steps=1000, batch_size=16
 )
 
 # %%
