@@ -100,7 +100,7 @@ def test_an_exact_result_has_no_interval(capsys):
         claim("2 is more than 2", 2.0, above=2.0)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 def test_seeds_that_all_agree_give_an_interval_of_no_width():
     evidence = claim("x", [0.3] * 4, above=0.2)
     assert (evidence.low, evidence.high, evidence.seeds) == (0.3, 0.3, 4)

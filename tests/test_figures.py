@@ -45,7 +45,7 @@ def test_band_draws_the_median_and_the_percentiles(ax):
         assert (heights.min(), heights.max()) == pytest.approx((low[i], high[i]))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 def test_band_leaves_out_the_points_at_which_a_run_diverged(ax):
     runs = np.array([[1.0, 2.0, np.nan], [1.0, 4.0, 5.0]])
     figures.band(ax, [1, 2, 3], runs)

@@ -74,7 +74,7 @@ def test_runs_in_leading_dimensions_are_separate():
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 def test_divergence_ends_at_infinity(momentum):
     losses = NoisyQuadratic([1.0]).loss(np.full(20_000, 10.0), momentum)
     assert losses[-1] == np.inf and not np.isnan(losses).any() and np.isfinite(losses[:10]).all()
@@ -163,7 +163,7 @@ def test_a_cap_is_kept_and_can_only_cost():
     assert problem.greedy(50, cap=0.1).max() == 0.1
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 @pytest.mark.parametrize("curvature", [[1.0], [1.0, 0.5], [1.0, 0.3, 0.1]])
 def test_without_noise_the_optimum_is_a_number(curvature):
     problem = NoisyQuadratic(curvature, 0.0)

