@@ -1,5 +1,8 @@
 """The checkers: the solution passes, the starter is not attempted, each mistake gets its hint."""
 
+import importlib
+import pkgutil
+
 import numpy as np
 import pytest
 
@@ -68,7 +71,13 @@ SOLUTIONS = [
     (check.check_compare, compare),
     (check.check_beats_constant, shape),
 ]
-CHECKERS = [checker for checker, _ in SOLUTIONS]
+# Of every chapter, so that a new checker is held to the two tests below from the start.
+CHECKERS = [
+    function
+    for module in pkgutil.iter_modules(lrlib.exercises.__path__, "lrlib.exercises.")
+    for name, function in vars(importlib.import_module(module.name)).items()
+    if name.startswith("check_")
+]
 
 
 @pytest.mark.parametrize(("checker", "solution"), SOLUTIONS)
