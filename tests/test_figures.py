@@ -70,6 +70,23 @@ def test_name_line_writes_beside_the_point(ax):
     assert (text.get_text(), text.xy, text.get_color()) == ("cosine", (1, 2), "red")
 
 
+def test_name_ends_keeps_the_order_and_parts_what_would_overlap(ax):
+    ax.set(ylim=(0, 1), xlim=(0, 1))
+    ends = {"a": (0.5, "red"), "b": (0.501, "blue"), "c": (0.9, "green"), "d": (0.502, "k")}
+    figures.name_ends(ax, 1.0, ends, gap=12)
+    dpi = ax.figure.dpi
+    heights = {}
+    for text in ax.texts:
+        (y, color), name = ends[text.get_text()], text.get_text()
+        assert text.xy == (1.0, y) and text.get_color() == color
+        points = ax.transData.transform(text.xy)[1] * 72 / dpi
+        heights[name] = points + text.xyann[1]
+    assert sorted(heights, key=heights.get) == ["a", "b", "d", "c"]
+    assert np.diff(sorted(heights.values())).min() > 11.9
+    c = next(text for text in ax.texts if text.get_text() == "c")
+    assert c.xyann == (6, 0)  # what has room stays beside its line
+
+
 def test_shades_run_from_dark_to_light():
     light = [0.3 * r + 0.6 * g + 0.1 * b for r, g, b, _ in figures.shades(6)]
     assert light == sorted(light) and len(set(light)) == 6

@@ -149,6 +149,35 @@ def name_line(ax: Axes, x: float, y: float, text: str, **kwargs: object) -> None
     ax.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", **kwargs)
 
 
+def name_ends(ax: Axes, x: float, ends: dict[str, tuple[float, str]], gap: float = 12) -> None:
+    """Write names behind the ends of lines at `x`, pushed apart where they would overlap.
+
+    `ends` maps a name to (y in data coordinates, colour); `gap` is the least distance in points.
+    Call it after the limits and scales of the axes are set.
+    """
+    scale = ax.figure.dpi / 72
+    true = {name: ax.transData.transform((x, y))[1] / scale for name, (y, _) in ends.items()}
+    names = sorted(true, key=true.__getitem__)
+    placed = np.array([true[name] for name in names], dtype=np.float64)
+    for _ in range(200):  # neighbours that are too close move apart by the same amount
+        lack = np.clip(gap - np.diff(placed), 0, None)
+        if lack.max(initial=0) < 0.01:
+            break
+        placed[:-1] -= lack / 2
+        placed[1:] += lack / 2
+    for name, height in zip(names, placed, strict=True):
+        y, color = ends[name]
+        ax.annotate(
+            name,
+            (x, y),
+            xytext=(6, height - true[name]),
+            textcoords="offset points",
+            color=color,
+            fontsize=9.5,
+            va="center",
+        )
+
+
 def smooth(values: np.ndarray, width: int) -> np.ndarray:
     """Mean over a centred window of `width` steps along the last axis; the ends use what is there.
 
