@@ -18,9 +18,10 @@
 #
 # **What you need.** Chapters 1 to 3, or this much of them. $\eta$ is the learning rate and $t$ counts
 # optimizer steps (updates already made). A schedule is a *shape*, a function from the step to a factor;
-# the rate is its *peak* $\eta_{\max}$ times the factor. With small steps, what is left of the *distance*
-# to the minimum depends on the *area* under the rate, and the *noise* on the last part of the curve.
-# A run in which distance is what remains is curvature-limited, one in which noise is, noise-limited. About
+# the rate is its *peak* $\eta_{\max}$ times the factor. On a quadratic with small steps, what is left of the
+# *distance* to the minimum depends on the *area* $\sum_t\eta_t$ under the rate, and the *noise* on how high the
+# rate still is when little of the area is left. A run in which distance is what remains is
+# curvature-limited, one in which noise is, noise-limited. About
 # a minute on two CPU cores. `LRLIB_SEED` shifts every seed; `LRLIB_SCALE` multiplies the seeds.
 
 # %%
@@ -173,7 +174,7 @@ plt.show()
 # ## The exact case: one area, one loss
 #
 # Equal areas, said chapter 3, shrink the distance alike. Then only the noise can tell cosine and line apart,
-# and it feels the end alone. On the noisy quadratic $L=\tfrac12\sum_i h_i\theta_i^2$ with curvatures $h =
+# by how they end. On the noisy quadratic $L=\tfrac12\sum_i h_i\theta_i^2$ with curvatures $h =
 # 1, 1/2, \dots, 1/100$ and the gradient noise of batches of 256, every shape with its best peak, as
 # final loss over that of the best schedule found:
 
