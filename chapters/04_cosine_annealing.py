@@ -9,9 +9,9 @@
 # %% [markdown]
 # # 4 · Cosine annealing
 #
-# **What you will see.** The most used shape of all tie with a single drop and lose to a straight line;
-# which half of the curve is to blame; a plan that is too long do no harm; and a scheduler that
-# climbs back to the top when the run goes on.
+# **What you will see.** The cosine, perhaps the most used shape of all, tie with a single drop and lose to a
+# straight line. Which of its two bends is to blame. What a plan costs that is half as long again as the run.
+# And a scheduler that climbs back to the top when the run goes on.
 #
 # **What you will do.** Take the cosine apart, write a schedule of your own, and ask of every comparison
 # what it could have told apart.
@@ -52,8 +52,9 @@ figures.use_style()
 # Chapter 3 ended with linear decay, which leaves its peak at once and arrives at zero at full speed. A
 # cosine bends the line at both ends: it leaves slowly, and it arrives slowly. Like the line, and unlike a
 # fixed rate, it needs to know beforehand when the run will end. Here is what happens when it does not know:
-# the network of the earlier chapters (MNIST-1D, two hidden layers of 100 units, SGD with momentum 0.9,
-# batches of 16) is trained for 2,000 steps, with cosines planned for other lengths.
+# the network of the earlier chapters (MNIST-1D: 4,000 signals of 40 numbers, ten classes; two hidden layers of 100
+# units, SGD with momentum 0.9, batches of 16) is trained for 2,000 steps, with cosines planned for other
+# lengths, all from the peak 0.057.
 #
 # > **Predict.** Plans for 1,000, 1,500, 2,000, 2,500, 3,000, 4,000 and 8,000 steps, all stopped at 2,000 (a
 # > plan that is over holds the rate 0). Rank the test errors. Which plan is best?
@@ -81,7 +82,7 @@ ax.text(T * 1.02, 46, "the run ends here", color="0.4")
 ax.set(xscale="log", xlabel="planned length (steps)", ylabel="test error (%)")
 ax.set_xticks([x * T for x in share], [f"{int(x * T):,}" for x in share])
 ax.minorticks_off()
-ax.set_title("Too short a plan costs more than too long a plan")
+ax.set_title("At this peak, the best plan is longer than the run")
 plt.show()
 
 # %%
@@ -92,10 +93,10 @@ lab.claim("a plan of half the run, cost in test error (points)", half - fits, ab
 lab.claim("a plan 1.5 times as long as the run, cost (points)", longer - fits, below=0)
 
 # %% [markdown]
-# Line: median over twelve seeds; band: 10th to 90th percentile; all plans share the peak 0.057. The left
-# side is what the folklore says: the horizon must match. On the right side it does not hold: the best plans
-# are longer than the run. Nobody draws a cosine in order to cut its end off. So either this peak is wrong
-# for the plan that fits, or the end of the cosine is not worth its time. The rest of the chapter finds out.
+# Line: median over twelve seeds; band: 10th to 90th percentile. The left side is what the folklore says: the
+# horizon must match; a plan of half the run costs ten points and more. On the right side it does not hold. At one
+# peak a longer plan has more area (0.71 of the box for 1.5 T, 0.50 for T), so perhaps this peak is
+# wrong for the plan that fits; or the end of the cosine is not worth its time. The rest of the chapter finds out.
 
 # %% [markdown]
 # ## The formula
@@ -104,7 +105,7 @@ lab.claim("a plan 1.5 times as long as the run, cost (points)", longer - fits, b
 # \qquad 0\le t\le T,$$
 #
 # with the peak $\eta_{\max}$, the final rate $\eta_{\min}$ and the length $T$ in steps (PyTorch: `eta_min`,
-# `T_max`). It is the equation 5 of Loshchilov and Hutter (2017) without their restarts, which are the next
+# `T_max`). It is equation 5 of Loshchilov and Hutter (2017) without their restarts, which are the next
 # chapter's. In `lrlib` the peak is the optimizer's, and the final rate is a share of it, `min_factor`
 # $=\eta_{\min}/\eta_{\max}$: an absolute $\eta_{\min}$ means another shape for every parameter group, and
 # one whose peak is below $\eta_{\min}$ would be driven *up*.
@@ -135,7 +136,8 @@ of_lrlib = applied(lambda opt: ScheduledLR(opt, CosineAnnealing(100, 0.01)), 100
 print(np.allclose(of_torch, curve), np.allclose(of_lrlib, curve))
 
 # %% [markdown]
-# **How long a shape stays near its peak** says most of what there is to say about it.
+# **How long a shape stays high, and how long low**, can be read off a table. Its rivals from chapters 2 and 3: *one
+# drop* by ten at 80 % of the run; *÷10*, the exponential $0.1^{t/T}$; and *linear*, $1-t/T$.
 #
 # > **Predict.** For what share of the run is a cosine above half of its peak? Above 90 %? And the line?
 
@@ -148,10 +150,10 @@ SHAPES = {
 }
 
 # %% tags=["nbval-check-output"]
-print(f"{'factor':9} > 0.9  > 0.5  < 0.1   area")
+print(f"{'factor':9} ≥ 0.9  ≥ 0.5  ≤ 0.1   area")
 for name, (shape, _) in SHAPES.items():
     factor = shape(10_000).sample(10_000)
-    shares = ((factor > 0.9).mean(), (factor > 0.5).mean(), (factor < 0.1).mean())
+    shares = ((factor >= 0.9).mean(), (factor >= 0.5).mean(), (factor <= 0.1).mean())
     print(f"{name:9}", *(f"{x:6.0%}" for x in shares), f"{factor.mean():7.2f}")
 
 # %%
@@ -174,9 +176,10 @@ plt.show()
 # ## The exact case: one area, one loss
 #
 # Equal areas, said chapter 3, shrink the distance alike. Then only the noise can tell cosine and line apart,
-# by how they end. On the noisy quadratic $L=\tfrac12\sum_i h_i\theta_i^2$ with curvatures $h =
-# 1, 1/2, \dots, 1/100$ and the gradient noise of batches of 256, every shape with its best peak, as
-# final loss over that of the best schedule found:
+# by how they end. On the noisy quadratic $L=\tfrac12\sum_i h_i\theta_i^2$ ($\theta_i$:
+# distance from the minimum in direction $i$; curvatures $h = 1, 1/2, \dots, 1/100$; gradient noise of
+# batches of 256), every shape with its best peak below the stability limit $2/h_{\max}=2$. The
+# score is the final loss over that of the best schedule that chapter 1's search found:
 
 # %% tags=["nbval-check-output"]
 problem = lab.NoisyQuadratic(batch_size=256)
@@ -197,9 +200,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# In the curvature-limited run of 100 steps they agree to three digits, in the noise-limited run of 1,000
-# the slow arrival is worth 6 %. Next to the differences between other shapes this is nothing. Anyone who
-# says that the cosine is better than the line has to say on what.
+# In the curvature-limited run of 100 steps they agree to three digits: both stand at the limit of the peak, and
+# have the same area. In the noise-limited run of 1,000 the slow arrival is worth 6 %. Next to the
+# differences between other shapes this is nothing. Anyone who says that the cosine is better than the
+# line has to say on what.
 #
 # **What the final factor does**, and **what a plan of another length does**, on the same quadratic:
 
@@ -214,11 +218,10 @@ for stretch in (0.75, 1.25, 1.5, 2):
     print(f"{f'plan of {stretch:g} T':15}", *(f"{x:7.2f}" for x in row))
 
 # %% [markdown]
-# Both tables say one thing. Where the run is short, the end of the cosine comes too soon: stopping at a
-# third of the peak, or in the middle of a plan twice as long, beats going to zero. The longer the run, the
-# lower the best final rate, and the more a plan of 2 T costs, up to nearly three times the loss. But to zero is the best
-# in none of the five columns. The last steps at nearly no rate do nothing; a floor at 1 to 3 % of the peak
-# gives them something to do.
+# In the short runs the peak is at its limit, and more area can only be had from a fuller shape: at 100 steps a third
+# of the peak at the end, or a plan of 2 T, beats the cosine by far; at 200 a tenth, or a plan of 1.25 T, still does.
+# In the long runs area can be bought by the peak, a plan of 2 T costs up to nearly three times the loss,
+# and the best of these floors is 3 %, worth 6 to 8 %.
 
 # %%
 plan_2 = np.array(scores["plan 2"]) / scores["cosine"]
@@ -229,7 +232,11 @@ lab.claim(
 )
 
 # %%
-lab.claim("1,000 steps: the same (ratio)", plan_2[-1], above=2)
+lab.claim(
+    "1,000 steps: stopping a plan of 2 T, over the plan that fits (ratio)",
+    plan_2[-1],
+    above=2,
+)
 
 # %% [markdown]
 # ## Two halves of a cosine
@@ -253,154 +260,170 @@ class LeaveSlowly(Schedule):
 
 
 @dataclass(frozen=True)
-class ArriveSlowly(LeaveSlowly):
+class ArriveSlowly(LeaveSlowly):  # the same length, another formula
     def formula(self, step):
         return 1 - math.sin(math.pi * step / (2 * self.T))
 
 
 # %% [markdown]
-# These two, the four shapes above, the cosine to a tenth and the plan for 1.5 T are now tuned alike: peaks
-# on a grid of steps $\sqrt2$ (twice as fine as before, because the differences are small), six tuning
-# seeds, validation error. Then 24 other seeds.
+# With the line and the cosine they make a square: leave fast or slowly, arrive fast or slowly. (Their areas differ,
+# though: 0.64 for the slow start alone, 0.36 for the slow arrival alone, 0.50 for the other two.)
+#
+# Seven shapes on six peaks, in steps of $\sqrt2$, twice as fine as before, because the differences are small. Few tuning
+# seeds would add their own luck, so this time every seed is judged at the peak that all the *other*
+# seeds choose by their validation error.
 #
 # > **Predict.** Which of the two halves is better than the line, which is worse? And can cosine be told from
 # > one drop at 80 %, or from the exponential?
 
 # %%
 shapes = {name: shape(T) for name, (shape, _) in SHAPES.items()} | {
-    "cosine to 0.1": CosineAnnealing(T, 0.1),
     "plan of 1.5 T": CosineAnnealing(3 * T // 2),
     "leave slowly": LeaveSlowly(T),
     "arrive slowly": ArriveSlowly(T),
 }
 grid = 0.02 * 2.0 ** np.arange(0.5, 3.1, 0.5)
 settings = {"steps": T, "batch_size": 16}
-tuning = lab.sweep(task, shapes, grid, lab.seeds(6, "tune"), **settings)
-peaks = tuning.best_peaks("val_error")
-result = lab.sweep(task, shapes, peaks, lab.seeds(24), **settings)
-print({name: round(peak, 3) for name, peak in peaks.items()})
+result = lab.sweep(task, shapes, grid, lab.seeds(14), **settings)
 
 # %%
-error = dict(zip(shapes, 100 * result.at("test_error")[:, 0], strict=True))
+val, test = result.at("val_error"), 100 * result.at("test_error")
+of_others = val.sum(-1, keepdims=True) - val  # of all seeds but one
+best = of_others.argmin(1)  # shapes x seeds
+assert 0 < best.min() and best.max() < len(grid) - 1, "widen the grid"
+judged = np.take_along_axis(test, best[:, None], axis=1)[:, 0]
+error = dict(zip(shapes, judged, strict=True))
+print(f"{'peak':13}", *(f"{peak:6.3f}" for peak in grid), "  chosen  error")
+for name, row, k in zip(shapes, test, best, strict=True):
+    chosen = f"{np.median(grid[k]):8.3f}"
+    print(f"{name:13}", *(f"{e:6.1f}" for e in row.mean(-1)), chosen, end=" ")
+    print(f"{error[name].mean():6.1f}")
+
+# %%
+order = sorted(shapes, key=lambda name: error[name].mean())
 fig, ax = plt.subplots(figsize=(7.6, 3.6))
-for y, name in enumerate(shapes):
+for y, name in enumerate(order):
     more = error[name] - error["cosine"]
     half_width = stats.sem(more) * stats.t.ppf(0.975, more.size - 1)
-    color = (
-        SHAPES[name][1]["color"] if name in SHAPES else figures.look("cosine")["color"]
-    )
+    color = SHAPES[name][1]["color"] if name in SHAPES else "0.4"
     ax.errorbar(more.mean(), -y, xerr=half_width, fmt="o", color=color, capsize=4)
 ax.axvline(0, color="0.6", linewidth=1)
-ax.set_yticks([-y for y in range(len(shapes))], shapes)
-ax.set(xlabel="test error, points above the cosine's (95 % interval)")
-ax.set_title("Drop, exponential and cosine tie; what arrives slowly loses")
+ax.set_yticks([-y for y in range(len(order))], order)
+ax.set(xlabel="test error, points above the cosine's (left is better; 95 % interval)")
+ax.set_title("What beats the cosine does not arrive slowly")
 plt.show()
 
 # %%
-lab.claim(
-    "one drop less cosine (points)",
-    error["one drop"] - error["cosine"],
-    no_difference=2.5,
-)
+drop = error["one drop"] - error["cosine"]
+lab.claim("one drop less cosine (points)", drop, no_difference=2)
 
 # %%
-lab.claim("÷10 less cosine (points)", error["÷10"] - error["cosine"], no_difference=2.5)
+lab.claim("÷10 less cosine (points)", error["÷10"] - error["cosine"], no_difference=2)
 
 # %%
 lab.claim("cosine less linear (points)", error["cosine"] - error["linear"], above=0.5)
 
 # %%
+arrival = {
+    "fast": error["arrive slowly"] - error["linear"],
+    "slow": error["cosine"] - error["leave slowly"],
+}
+for start, cost in arrival.items():
+    lab.claim(f"slow arrival after a {start} start, cost (points)", cost, above=0.5)
+
+# %%
 lab.claim(
-    "arrive slowly less leave slowly (points)",
-    error["arrive slowly"] - error["leave slowly"],
-    above=2,
+    "slow start before a fast arrival, cost (points)",
+    error["leave slowly"] - error["linear"],
+    no_difference=2,
 )
 
 # %% [markdown]
-# *Does cosine beat step decay?* On this problem we cannot tell; with 24 paired seeds a difference of
-# 2.5 points would have shown. *Does it beat the line?* It loses to it, by about two points. The slow
-# arrival is what it loses by: without it, the curve is as good as the line or nearly; with nothing else,
-# it is the worst of the eight. The fifth of the run that a cosine spends below a tenth of its peak is
-# missing elsewhere.
+# *Does cosine beat step decay?* On this problem we cannot tell; a difference of two points would have shown.
+# *Does it beat the line?* It loses to it by two points or more. Read as a square: a slow arrival costs
+# whichever way the curve has started; a slow start costs nothing that we can see. Whether it is the arrival itself
+# or what it takes the place of, this square cannot separate, because the areas differ too. But the one thing
+# that the quadratic says about cosine and line, that the slow arrival helps where noise limits, came out
+# reversed here.
 
 # %%
-both = ("linear", "cosine")
-runs = {name: (name, 0, figures.look(name)) for name in both}
-top, bottom = figures.loss_and_rate(result, runs, width=25)
-top.legend()
-top.set_title("In the last fifth the cosine has nothing left to do")
+same = list(grid).index(grid[np.isclose(grid, 0.08)][0])
+loss = result.train_loss[:, same]
+i, k = (list(shapes).index(name) for name in ("cosine", "linear"))
+fig, (top, bottom) = plt.subplots(
+    2, 1, sharex=True, height_ratios=(3, 1), figsize=(7.6, 4.4)
+)
+figures.band(top, np.arange(T), figures.smooth(loss[i] - loss[k], 50), color="0.3")
+top.axhline(0, color="0.6", linewidth=1)
+for j, name in ((i, "cosine"), (k, "linear")):
+    bottom.plot(result.lr[j, same, 0], label=name, **figures.look(name))
+bottom.legend()
+top.set(ylabel="training loss, cosine − linear")
+bottom.set(xlabel="step", ylabel="applied rate")
+top.set_title("The cosine is behind where its rate is higher, and again at the end")
 plt.show()
 
 # %% [markdown]
-# And the opening question: does the plan of 1.5 T win only because the peak was wrong for the one that
-# fits? With a peak of its own for each:
+# Both from the peak 0.08, paired by seed (median and 10th to 90th percentile). And the opening question: does the
+# plan of 1.5 T win only because the peak 0.057 was wrong for the one that fits? The table has both at every
+# peak, and the claim each at its own:
 
 # %%
 lab.claim(
-    "plan of 1.5 T less plan of T, both tuned (points)",
+    "plan of 1.5 T less plan of T, each at its own peak (points)",
     error["plan of 1.5 T"] - error["cosine"],
-    below=1.5,
+    below=1,
 )
 
 # %% [markdown]
-# What holds for every draw of the seeds is less than the first figure promised: cutting off the last third of
-# a cosine costs next to nothing. In some draws it wins by two points, in others it ties, because on the few
-# tuning seeds two neighbouring peaks look alike and on the others they are not. The intervals of this
-# book do not cover the luck of tuning. Change `LRLIB_SEED` to see it.
-#
-# This is one network, for eight epochs. Which length of the quadratic orders the shapes as it does?
+# Cutting off the last third of a cosine costs nothing: at most a point, and in most draws of the seeds it gains
+# one or two. This is one network, for eight epochs. Which length of the quadratic orders the seven shapes as it does?
 
 # %%
-common = {
-    "one drop": "one drop",
-    "÷10": "÷10",
-    "linear": "linear",
-    "cosine": "cosine",
-    "to 0.1": "cosine to 0.1",
-    "plan 1.5": "plan of 1.5 T",
-}
-mean_error = [error[name].mean() for name in common.values()]
+scores["plan of 1.5 T"] = scores["plan 1.5"]
+for name, shape in (("leave slowly", LeaveSlowly), ("arrive slowly", ArriveSlowly)):
+    scores[name] = [problem.score(shape(steps), steps) for steps in lengths]
+mean_error = [error[name].mean() for name in shapes]
 for i, steps in enumerate(lengths):
-    rank = stats.spearmanr(mean_error, [scores[name][i] for name in common])
+    rank = stats.spearmanr(mean_error, [scores[name][i] for name in shapes])
     print(f"quadratic, {steps:5} steps: rank correlation {rank.statistic:+.2f}")
 
 # %% [markdown]
-# No length agrees in all. Line, drop and exponential stand as they do from 200 steps on, so the noise counts
-# (chapter 3 found the same); that a plan too long is none too bad is the mark of 100 to 200, so the distance
-# counts as well. Six ranks describe, they do not test, and one spectrum of curvatures is a caricature of a network.
+# The short lengths come nearest. From 500 on the order is turned round, because there the slow arriver is among the best
+# and the plan of 1.5 T among the worst. Chapter 3, with other shapes, found 200 to 300; so distance seems to
+# count in this run as well as noise. Several of the seven tie on the network, and their ranks are partly
+# chance: take it as a description.
 
 # %% [markdown]
 # ## What the final factor does
 #
-# > **Predict.** Cosines from the peak 0.057 down to 0, 1, 3, 10, 30 and 50 % of it. Which is best? How far
+# > **Predict.** Cosines from the peak 0.08 down to 0, 1, 3, 10, 30 and 50 % of it. Which is best? How far
 # > apart are the first four?
 
 # %%
 factors = (0.0, 0.01, 0.03, 0.1, 0.3, 0.5)
-ends = lab.sweep(
-    task,
-    {f"to {f:g}": CosineAnnealing(T, f) for f in factors},
-    [0.057],
-    lab.seeds(12),
-    steps=T,
-    batch_size=16,
-)
-by_factor = 100 * ends.at("test_error")[:, 0]
+shapes_to = {f"to {f:g}": CosineAnnealing(T, f) for f in factors}
+floors = lab.sweep(task, shapes_to, [grid[same]], lab.seeds(12), **settings)
+by_factor = 100 * floors.at("test_error")[:, 0]
 for f, e in zip(factors, by_factor, strict=True):
-    half_width = stats.sem(e) * stats.t.ppf(0.975, e.size - 1)
-    print(f"to {f:4.0%} of the peak: {e.mean():.1f} ± {half_width:.1f} %")
+    more = e - by_factor[factors.index(0.1)]
+    half_width = stats.sem(more) * stats.t.ppf(0.975, more.size - 1)
+    print(
+        f"to {f:4.0%}: {e.mean():.1f} %, against 10 %: {more.mean():+.1f} ± {half_width:.1f}"
+    )
 
 # %%
 zero, tenth, fifty = (by_factor[factors.index(f)] for f in (0.0, 0.1, 0.5))
-lab.claim("to zero less to a tenth (points)", zero - tenth, no_difference=2.5)
+lab.claim("to zero less to a tenth (points)", zero - tenth, above=-1.5)
 
 # %%
 lab.claim("to a half less to a tenth (points)", fifty - tenth, above=0)
 
 # %% [markdown]
-# From zero to three tenths the final factor hardly matters; above, the noise is back. The habit of ending
-# language models at 10 % is harmless here, and Bergsma et al. (2025) find it costly there, with linear decay
-# and far more steps: the longer the run, the lower the best end, as on the quadratic.
+# Zero is no better than a tenth here, and in some draws of the seeds a few points worse; a half is worse than either, because the noise is
+# back. The habit of ending language models at 10 % does no harm in so short a run. Bergsma et al. (2025) find it costly for
+# language models, with linear decay and far more steps; that is at least not at odds with the
+# quadratic, whose best floor falls with the length.
 
 # %% [markdown]
 # ## Folklore and pitfalls
@@ -447,28 +470,37 @@ for x in (0.9, 1.0, 1.1, 1.5, 2.0):
     )
 
 # %% [markdown]
-# A run that goes on for a few steps more than planned (a last partial epoch, a count off by one, a resumed
-# job) goes up instead of ending. In `lrlib` a shape holds its last value.
+# A count off by one does no harm: 1 % beyond the end the factor is 0.0002, 10 % beyond it 0.02. A job that is
+# resumed, or given half as many steps again, is back at half of the peak. In `lrlib` a shape holds its
+# last value; to train on, plan again from the present step.
 #
 # **A pitfall: `T_max` in epochs, stepped per batch.** With `T_max=8` for eight epochs, and a call of
 # `scheduler.step()` after every batch, the rate goes up and down every 16 batches, and the run ends
-# wherever it happens to be. Nothing raises; the trace tells:
+# wherever it happens to be. Nothing raises; the trace tells. (`rtol`, because torch's recursion leaves the
+# closed form by a rounding error.)
+
 
 # %%
-optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.08)
-scheduler, trace = CosineAnnealingLR(optimizer, T_max=8), LRTrace(optimizer)
-for _ in range(2000):
-    optimizer.step()
-    scheduler.step()
-try:
-    trace.assert_matches(CosineAnnealing(T_max=2000), peak=0.08)
-except AssertionError as error_message:
-    print(error_message)
+def trace_of(T_max, steps=2000):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.08)
+    scheduler, trace = CosineAnnealingLR(optimizer, T_max), LRTrace(optimizer)
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+    return trace
+
+
+for T_max in (2000, 8):
+    try:
+        trace_of(T_max).assert_matches(CosineAnnealing(2000), peak=0.08, rtol=1e-6)
+        print(f"T_max={T_max}: as planned")
+    except AssertionError as message:
+        print(f"T_max={T_max}: {message}")
 
 
 # %%
 @dataclass(frozen=True)
-class PerBatch(Schedule):
+class PerBatch(Schedule):  # no length: it goes on for ever, as torch's does
     T_max: int
 
     def formula(self, step):
@@ -476,9 +508,19 @@ class PerBatch(Schedule):
 
 
 pair = {"meant": CosineAnnealing(T), "stepped per batch": PerBatch(8)}
-mistake = lab.sweep(task, pair, [0.057], lab.seeds(16), **settings)
-meant, wrong = 100 * mistake.at("test_error")[:, 0]
-lab.claim("T_max in epochs, stepped per batch: cost (points)", wrong - meant, above=1)
+mistake = lab.sweep(
+    task, pair, [grid[same]], lab.seeds(12), eval_steps=[1992, T], **settings
+)
+meant = 100 * mistake.at("test_error", T)[0, 0]
+top_end, low_end = (100 * mistake.at("test_error", n)[1, 0] for n in (T, 1992))
+print(
+    f"meant {meant.mean():.1f} %, stopped at the top {top_end.mean():.1f} %, ", end=""
+)
+print(f"stopped at the bottom, 8 steps earlier, {low_end.mean():.1f} %")
+lab.claim("per batch, stopped at the top: cost (points)", top_end - meant, above=3)
+
+# %%
+lab.claim("per batch, stopped at the bottom: cost (points)", low_end - meant, above=3)
 
 # %% [markdown]
 # **A pitfall: `eta_min` for all groups.** `eta_min=0.01` with groups at 0.1 and 0.001 sends the second one
@@ -504,8 +546,8 @@ model, steps_per_epoch, epochs = lab.mlp(40, 100, 100, 10), 250, 8
 total_steps = epochs * steps_per_epoch
 optimizer = torch.optim.SGD(model.parameters(), lr=0.08, momentum=0.9)
 
-# plain torch; call step() after every batch, and never more than total_steps times
-plain = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps)
+# plain torch, one group; call step() after every batch, total_steps times
+plain = CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=0.01 * 0.08)
 
 # %%
 optimizer = torch.optim.SGD(model.parameters(), lr=0.08, momentum=0.9)
@@ -522,14 +564,15 @@ print(
 #
 # - $\eta_t = \eta_{\min} + \frac12(\eta_{\max}-\eta_{\min})(1+\cos(\pi t/T))$. It has the area of a line,
 #   and twice its share of the run near the peak and near the end.
-# - On the quadratic the two are within a few per cent. On the network the line is about two points better,
-#   and cosine, one drop at 80 % and the exponential to a tenth cannot be told apart.
-# - Of the cosine's two bends it is the slow arrival that costs here.
-# - A plan much shorter than the run costs most; one half as long again costs next to nothing here. On the
-#   quadratic that is the mark of a run that distance still limits; in a long, noise-limited run the plan
-#   has to fit.
-# - The final factor hardly matters up to three tenths.
+# - On the quadratic the two are within a few per cent. On the network the line is two points or more better, and
+#   cosine, one drop at 80 % and the exponential to a tenth cannot be told apart.
+# - A slow arrival cost two points and more here, a slow start nothing.
+# - A plan much shorter than the run costs most; one half as long again costs nothing here. On the quadratic
+#   that holds for short runs; in a long, noise-limited one the plan has to fit.
+# - In a run of this length, ending at zero was no better than ending at a tenth of the peak.
 # - `CosineAnnealingLR` does not restart; it climbs back. Count in steps, and end with the plan.
+#
+# If nothing ties you to a cosine, the line of chapter 3 is the better default on what we have measured.
 #
 # What if it did restart? That is the next chapter.
 #

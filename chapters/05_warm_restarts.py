@@ -9,17 +9,19 @@
 # %% [markdown]
 # # 5 · Warm restarts and snapshot ensembles
 #
-# **What you will see.** A schedule that is ready whenever a cycle ends, and what that costs; noise put back
-# five times and taken away five times; restarts that are said to reach other minima and do not leave
-# the one they are in; and an ensemble that helps most where the peak is too high.
+# **What you will see.** A schedule that is ready at the end of every cycle, and what that costs; noise taken away five
+# times and put back four; restarts that are said to reach other minima, and at a good peak show no sign of it; and
+# an ensemble that helps most where the peak is too high.
 #
 # **What you will do.** Walk along the straight line between two trained networks, and compare an ensemble
 # with what else its steps could have bought.
 #
 # **What you need.** Chapters 1 to 4, or this much of them. $\eta$ is the learning rate, $t$ counts optimizer
 # steps (updates already made), and a schedule is a *shape* whose factor multiplies the *peak* $\eta_{\max}$.
-# Cosine annealing is the shape $\frac12(1+\cos(\pi t/T))$ over $T$ steps. Gradient noise is what a
-# high rate leaves in the loss, and the rate has to fall for it to go. A minute on two CPU cores.
+# Cosine annealing is the shape $\frac12(1+\cos(\pi t/T))$ over $T$ steps. On a quadratic the loss is the sum of the
+# *distance* still to go, which depends on the area $\sum_t\eta_t$ under the rate, and the *noise*, for which
+# the rate has to fall. A claim's line gives mean, 95 % interval over seeds and what it had to satisfy;
+# losses are in nats (natural logarithms). A minute on two CPU cores.
 # `LRLIB_SEED` shifts every seed; `LRLIB_SCALE` multiplies the seeds.
 
 # %%
@@ -51,8 +53,8 @@ figures.use_style()
 # The last two chapters planned for a length. Suppose you do not know it: the job may be stopped, or the
 # error may be good enough at some point. Loshchilov and Hutter (2017) let the cosine fall within a few
 # steps, jump back to the peak and fall again, in longer and longer cycles (SGDR, stochastic gradient descent
-# with warm restarts). *Warm* means that the weights stay as they are; only the rate starts again. At the
-# end of every cycle the network is ready.
+# with warm restarts). *Warm* means that the weights (and the optimizer's momentum) stay as they are; only the rate starts
+# again. At the end of every cycle the network should be *ready*: as good as if that had been the plan.
 #
 # The network is that of the earlier chapters (MNIST-1D, two hidden layers of 100 units, SGD with momentum
 # 0.9, batches of 16). One cosine over 2,800 steps, and cycles of 400, 800 and 1,600 steps, both from the peak
@@ -83,47 +85,58 @@ for i, name in enumerate(watched.schedules):
 top.legend()
 top.set(ylabel="test error (%)")
 bottom.set(xlabel="step", ylabel="applied rate")
-top.set_title("Restarts are ready three times, and behind in between")
+top.set_title("Restarts lead at their early ends, and trail after each jump")
 plt.show()
 
 # %% [markdown]
 # Lines are medians over twelve seeds, bands the 10th to 90th percentile. At step 400 the restarts are far
-# ahead. Then the rate jumps up, and the test error with it, by more than ten points; it takes most of a cycle
-# to win them back. So keep the weights of the last cycle's end (a *snapshot*) and use those if you are
-# stopped. Averaged over all times to stop, from step 400 on:
+# ahead. Then the rate jumps up, and the test error with it, and it takes more than a third of the cycle to win
+# them back. Suppose you are stopped, and use the best network that you have saved so far (every 100 steps, by validation
+# error). Is it better to have restarted? On average over early stops, and over late ones:
+
 
 # %%
-at = watched.eval_steps
-cosine, restarts = 100 * watched.metrics["test_error"][:, 0]
-last_end = np.select([at >= T, at >= 1200], [T, 1200], 400)
-snapshot_kept = restarts[:, [list(at).index(end) for end in last_end]]
-lab.claim(
-    "stopped at step 400: cosine less restarts (points)",
-    cosine[:, at == 400].mean(1) - restarts[:, at == 400].mean(1),
-    above=4,
-)
+def best_so_far(sweep, i, first=400):
+    """Test error (%) of the network with the best validation error so far, at every stop."""
+    start = list(sweep.eval_steps).index(first)
+    val = sweep.metrics["val_error"][i, 0, :, start:]
+    test = 100 * sweep.metrics["test_error"][i, 0, :, start:]
+    stops = range(val.shape[1])
+    best = np.stack([val[:, : n + 1].argmin(1) for n in stops], axis=1)
+    return np.take_along_axis(test, best, axis=1)
 
-# %%
+
+cosine, restarts = best_so_far(watched, 0), best_so_far(watched, 1)
+early = slice(0, 9)  # stopped at step 400, 500, ..., 1,200
+late = slice(9, None)  # at 1,300, ..., 2,800
 lab.claim(
-    "stopped at any step from 400 on: last snapshot less cosine (points)",
-    (snapshot_kept - cosine)[:, at >= 400].mean(1),
+    "stopped early: cosine less restarts (points)",
+    (cosine - restarts)[:, early].mean(1),
     above=2,
 )
 
-# %% [markdown]
-# The cosine that knows nothing of your stopping is ahead on average: by the middle of the run it has fallen
-# far enough. Being ready at any time is less than it sounds. What remains to be asked is what the
-# restarts cost if you do run to the end, and whether each of them brings something that steps alone would not.
+# %%
+lab.claim(
+    "stopped late: restarts less cosine (points)",
+    (restarts - cosine)[:, late].mean(1),
+    above=1,
+)
 
 # %% [markdown]
-# ## The formula
+# Stopped early, restarts are ahead; stopped late, the cosine (which was told the longest possible run). So being
+# ready early has a price, and whether it is worth it depends on when you will be stopped, which is what you
+# do not know. What remains to be asked is what the restarts cost if you do run to the end, and whether each
+# of them brings something that steps alone would not.
+
+# %% [markdown]
+# ## Every cycle starts from the full peak
 #
 # Cycle $i = 0, 1, \dots$ has $T_i = T_0\,T_{\text{mult}}^{\,i}$ steps. After $T_{\text{cur}}$ steps in it,
 #
 # $$\eta_t = \eta_{\min} + \tfrac12(\eta_{\max}-\eta_{\min})
 # \left(1+\cos\frac{\pi\,T_{\text{cur}}}{T_i}\right).$$
 #
-# With $T_{\text{mult}} = 1$ all cycles are equal; with 2 each is twice as long as the one before, and cycle
+# The rate falls from the peak $\eta_{\max}$ to $\eta_{\min}$ (0 here; `min_factor` is their ratio). With $T_{\text{mult}} = 1$ all cycles are equal; with 2 each is twice as long as the one before, and cycle
 # $i$ ends after $T_0(2^{i+1}-1)$ steps.
 
 
@@ -165,13 +178,14 @@ for T_mult in (1, 2, 3):
 # %% [markdown]
 # ## The exact case: every restart puts the noise back
 #
-# On the noisy quadratic $L=\tfrac12\sum_i h_i\theta_i^2$ (curvatures $1,1/2,\dots,1/100$, gradient noise
-# of batches of 256) the loss is the sum of the distance still to go and the noise that the steps have put
-# there, and both are known exactly.
+# On the noisy quadratic $L=\tfrac12\sum_i h_i\theta_i^2$ ($\theta_i$: distance from the minimum in direction $i$;
+# curvatures $h_i = 1,1/2,\dots,1/100$; gradient noise of batches of 256) both parts of the loss are known
+# exactly. Each shape gets its best peak below the stability limit; its score is the final loss over that of the
+# best schedule found.
 #
-# > **Predict.** Take a run of fixed length, and cut its one cosine into 2, 5 or 10 equal cycles. The area
-# > under the rate stays the same. When does that cost something: when distance limits the run, or when
-# > noise does?
+# > **Predict.** Take a run of fixed length, and cut its one cosine into 2, 5 or 10 equal cycles. At one peak
+# > the area under the rate stays the same. When does that cost something: when distance limits the run, or
+# > when noise does?
 
 # %% tags=["nbval-check-output"]
 problem = lab.NoisyQuadratic(batch_size=256)
@@ -192,13 +206,13 @@ lab.claim(
 lab.claim("1,000 steps: five cycles over one (ratio of losses)", five[1000], above=2)
 
 # %% [markdown]
-# In the short, curvature-limited run nothing is lost: equal areas, equal distance. In the long, noise-limited
-# one only the last cycle is there to take the noise away, and it is short. On a quadratic a
-# restart brings nothing in return, since there is one minimum. If restarts pay on a network, it must be for
-# something that a quadratic has not got.
+# In the short, curvature-limited run nothing is lost (ten cycles even gain a little). From 300 steps on, five cycles double
+# the loss: only the last one is there to take the noise away, and it is short. What restarts can give
+# here is a low loss earlier, never a lower one at the end of a noise-limited run. That would need
+# something which a quadratic, with its one minimum, has not got.
 
 # %% [markdown]
-# ## What it costs to be ready
+# ## Five cycles cost two points and more at the end
 #
 # > **Predict.** Six shapes over 2,800 steps, each with its own peak: one cosine; cycles of 400, 800, 1,600; five
 # > equal cycles; five whose peak falls by 0.7 each time; a straight line; and one that knows of no end, held for
@@ -249,34 +263,31 @@ lab.claim(
 )
 
 # %% [markdown]
-# Five equal cycles cost two points or more, doubling cycles one to three; the last cycle of the doubling plan has
-# more than half of the run to itself. A peak that falls from cycle to cycle is no worse and, in
-# some draws of the seeds, better: it comes nearer to one falling curve. And was
-# the network at the end of each cycle as good as if that had been the plan? Train a cosine for each length, with a
-# peak of its own:
+# Five equal cycles cost two points and more, doubling cycles one to three; the last cycle of the doubling plan has
+# more than half of the run to itself. Peaks that fall from cycle to cycle are no worse than equal ones and, in some draws
+# of the seeds, better: they come nearer to one falling curve. The straight line of chapter 3 is ahead of
+# them all, so the cosine is not even the strongest rival. (The intervals do not cover the luck of tuning on four
+# seeds.)
+#
+# And was the network ready at the ends? The first cycle *is* a cosine of 400 steps. For the second, train a
+# cosine of 1,200 steps with a peak of its own:
 
 # %%
-for steps in (400, 1200):
-    short = {"one cosine": CosineAnnealing(steps)}
-    own = {"steps": steps, "batch_size": 16}
-    peak = lab.sweep(task, short, grid, lab.seeds(4, "tune"), **own).best_peaks(
-        "val_error"
-    )
-    single = (
-        100 * lab.sweep(task, short, peak, lab.seeds(12), **own).at("test_error")[0, 0]
-    )
-    at_end = 100 * result.at("test_error", steps)[1, 0]
-    lab.claim(
-        f"end of the cycle at step {steps:,} less a cosine of {steps:,} steps (points)",
-        at_end - single,
-        no_difference=3,
-    )
+planned, own = {"cosine": CosineAnnealing(1200)}, {"steps": 1200, "batch_size": 16}
+tuning = lab.sweep(task, planned, grid, lab.seeds(4, "tune"), **own)
+single = lab.sweep(task, planned, tuning.best_peaks("val_error"), lab.seeds(12), **own)
+at_end = 100 * (result.at("test_error", 1200)[1, 0] - single.at("test_error")[0, 0])
+lab.claim(
+    "end of the second cycle less a cosine of 1,200 steps (points)",
+    at_end,
+    no_difference=3,
+)
 
 # %% [markdown]
-# So the doubling plan keeps its word. (At step 400 the difference is zero if both grids chose the same peak: it
-# is the same run.) One run of 2,800 steps gives you networks for 400, 1,200 and 2,800 steps, the
-# first two as good as if planned; three separate runs would have taken 4,400. That is the case for
-# restarts, and it is the one the paper's abstract makes: *anytime performance*.
+# So the doubling plan keeps its word, as far as twelve seeds can tell. One run of 2,800 steps gives you networks for
+# 400, 1,200 and 2,800 steps; three separate runs would have taken 4,400 and ended with a better last network. That is
+# the case for restarts, and the one that the paper's abstract makes: *anytime performance*, though at the ends of
+# cycles only.
 #
 # **Ready without restarts.** But is a restart needed for that? Inverse-time decay (chapter 3) has no end to plan
 # for either. Hold the peak, then fall as $1/t$. On the quadratic, from the largest rate that chapter 1 allows
@@ -298,26 +309,32 @@ lab.claim(
 # Once the flat part is over, it beats each cosine at that cosine's own stop. And the network?
 
 # %%
-by_stop = dict(zip(shapes, 100 * result.metrics["test_error"][:, 0], strict=True))
-kept = [stops.index(400 if n < 1200 else 1200 if n < T else T) for n in stops]
-snapshot_kept = by_stop["400, 800, 1600"][:, kept]
+hold = best_so_far(result, list(shapes).index("hold, then 1/t"))
+restarts = best_so_far(result, list(shapes).index("400, 800, 1600"))
+less = {"early": (hold - restarts)[:, early], "late": (restarts - hold)[:, late]}
 lab.claim(
-    "stopped at any step from 400 on: last snapshot less hold, then 1/t (points)",
-    (snapshot_kept - by_stop["hold, then 1/t"]).mean(1),
-    above=1,
+    "stopped early: hold, then 1/t, less restarts (points)",
+    less["early"].mean(1),
+    above=2,
 )
 
 # %%
 lab.claim(
-    "at the end: hold, then 1/t less 400, 800, 1600 (points)",
-    error["hold, then 1/t"] - error["400, 800, 1600"],
-    below=1,
+    "stopped late: restarts less hold, then 1/t (points)",
+    less["late"].mean(1),
+    above=0.5,
+)
+
+# %%
+lab.claim(
+    "stopped at any step from 400 on: hold, then 1/t, less restarts (points)",
+    (hold - restarts).mean(1),
+    no_difference=2.5,
 )
 
 # %% [markdown]
-# It needs no plan of the end and no snapshots, is ahead of the last snapshot on average over all stops (not at
-# step 400, where it has not begun to fall), and no worse than the restarts at the end, where both are up to two
-# points behind the cosine that knew. Restarts are one way of being ready, and on this network not the best.
+# On the network neither is better at all times. This one falls too late for the early stops and is ahead at the late ones, and
+# over all stops we cannot tell them apart. It needs no plan of the end and no cycles.
 #
 # The paper's own table (test error in per cent, Wide ResNet 28-10, median of five runs):
 #
@@ -325,30 +342,31 @@ lab.claim(
 # | --- | --- | --- | --- |
 # | steps at 60, 120, 160 (peak 0.1) | 200 | 4.24 | 20.33 |
 # | steps at 60, 120, 160 (peak 0.05) | 200 | 4.13 | 20.21 |
-# | one cosine, $T_0=200$ | 200 | **3.86** | 19.98 |
+# | one cosine, $T_0=200$ (peak 0.05, as below) | 200 | 3.86 | 19.98 |
 # | $T_0=100$ | 200 | 4.07 | 19.87 |
 # | $T_0=50$ | 200 | 4.17 | 19.99 |
-# | $T_0=10$, $T_{\text{mult}}=2$ | 150 | 4.03 | **19.58** |
+# | $T_0=10$, $T_{\text{mult}}=2$ | 150 | 4.03 | 19.58 |
 # | $T_0=1$, $T_{\text{mult}}=2$ | 127 | 4.09 | 19.74 |
 #
 # (Loshchilov and Hutter, 2017, table 1; the epochs of the last two rows are the ends of their last whole
-# cycles within 200.) One cosine is best on CIFAR-10, restarts on CIFAR-100, in fewer epochs. There are no
-# intervals. With five runs, differences of a tenth of a point may be nothing.
+# cycles within 200.) All rows lie within 0.4 points on CIFAR-10 and 0.8 on CIFAR-100, from five runs and without
+# intervals; no row's lead is established. What it does show is 150 epochs reaching what 200 do.
 
 # %% [markdown]
 # ## Do restarts reach other minima?
 #
-# The jump of the rate is often explained as a jump out of a minimum. If the network at the end of one
-# cycle is in another minimum than at the end of the next, then on the straight line between their
-# weights the loss has to rise.
+# The jump of the rate is often explained as a jump out of a minimum. If both ends of a straight line in the space of
+# the weights were strict minima, the loss would have to rise between them: a *hump*. So walk along lines between
+# snapshots and look. A falling line proves little by itself, since two points on one descent are joined by one; what counts is
+# whether restarts add a hump that one cosine has not got.
 #
-# > **Predict.** Take the five snapshots of a run with five equal cycles, at its tuned peak. Draw the training
-# > loss along the line from the first snapshot to the last, from the fourth to the last, and between the ends of two
-# > independent runs. Which lines have a hump?
+# > **Predict.** Draw the training loss along the line from the first of five snapshots to the last, from the fourth
+# > to the last, from step 560 to step 2,800 of one cosine, and between the ends of two independent runs. Which
+# > lines have a hump?
 
 # %%
 ends = WarmRestarts(560).cycle_ends(5)
-rates = 0.04 * 2.0 ** np.arange(0, 2.1, 0.5)
+rates = 0.04 * 2.0 ** np.arange(0, 1.6, 0.5)
 
 
 def five_cycles(seeds):
@@ -359,6 +377,9 @@ def five_cycles(seeds):
 
 
 judged = five_cycles(lab.seeds(12))
+one = {"one cosine": CosineAnnealing(T)}
+keep = {"eval_steps": [560, T], "keep_states": True}
+alone = lab.sweep(task, one, [rates[1]], lab.seeds(12), **keep, **settings)
 
 
 def snapshot(runs, rate, seed, cycle):
@@ -384,7 +405,7 @@ def along(first, last):
 
 
 # %%
-tuned = rates[np.abs(rates - peaks["5 × 560"]).argmin()]
+tuned = rates[1]  # 0.057, the tuned peak or next to it
 seeds = judged.seeds
 
 
@@ -399,6 +420,9 @@ def lines(rate, i, j):
 
 
 near, far = lines(tuned, 3, 4), lines(tuned, 0, 4)
+control = np.array(
+    [along(*(alone.model("one cosine", tuned, s, n) for n in (560, T))) for s in seeds]
+)
 others = np.array(
     [
         along(snapshot(judged, tuned, s, 4), snapshot(judged, tuned, r, 4))
@@ -411,10 +435,11 @@ fig, ax = plt.subplots()
 color = figures.look("warm restarts")["color"]
 figures.band(ax, a, near, label="snapshot 4 to 5", color=color, linestyle="--")
 figures.band(ax, a, far, label="snapshot 1 to 5", color=color, linestyle=":")
+figures.band(ax, a, control, label="one cosine, 560 to 2,800", **figures.look("cosine"))
 figures.band(ax, a, others, label="two independent runs", color="black")
 figures.guessing(ax, 10)
 ax.legend()
-ax.set(xlabel="position on the line", ylabel="training loss (nats)")
+ax.set(xlabel="position on the line", ylabel="training loss (nats)", ylim=(0, 3.6))
 ax.set_title("Between snapshots there is no hump, between runs there is")
 plt.show()
 
@@ -425,40 +450,27 @@ def hump(losses):
     return losses.max(1) - np.maximum(losses[:, 0], losses[:, -1])
 
 
-lab.claim(
-    "hump from snapshot 4 to 5 (nats)",
-    hump(near),
-    no_difference=0.05,
-)
+lab.claim("rise above the higher end, snapshot 4 to 5 (nats)", hump(near), below=0.05)
 
 # %%
-lab.claim(
-    "hump from snapshot 1 to 5 (nats)",
-    hump(far),
-    no_difference=0.15,
-)
+lab.claim("rise above the higher end, snapshot 1 to 5 (nats)", hump(far), below=0.15)
 
 # %%
-lab.claim(
-    "hump between independent runs (nats)",
-    hump(others),
-    above=1.5,
-)
+over_guessing = others.max(1) - math.log(10)
+lab.claim("independent runs: top of the line over guessing", over_guessing, above=0)
 
 # %% [markdown]
-# The line between two independent runs passes over a mountain higher than guessing. Between snapshots the
-# loss only falls: each cycle goes on in the valley where the last one was. (A hump between independent runs
-# does not prove two different valleys either: networks that differ in the order of their hidden
-# units compute the same function and have a hump between them. The absence of a hump is the stronger finding.)
-# At its tuned peak, the restart is not a jump to another minimum. It is four fifths of a run spent on taking
-# away noise that the next cycle puts back.
+# Between independent runs the line passes over a top that is worse than guessing. Between snapshots it falls, as it does within
+# one cosine: at this peak the restarts show no sign of having gone elsewhere. They interrupt one descent, and cost
+# what they cost above. (A hump shows less than it seems to. A copy of a network with its hidden units in another order
+# computes the same function, and yet the line to it has in general a hump.)
 
 # %% [markdown]
-# ## Snapshot ensembles
+# ## Does an ensemble of snapshots beat one cosine?
 #
 # Huang et al. (2017) use the snapshots differently: average the predicted *probabilities* of the networks at
-# the ends of the cycles, and you have an ensemble for the price of one run. It can only help as far as the
-# snapshots disagree. They find that a larger peak makes better ensembles.
+# the ends of the cycles, and you have an ensemble for the training cost of one run (and five times the cost
+# of every prediction). It can only help as far as the snapshots disagree. They find that a larger peak makes better ensembles.
 #
 # > **Predict.** At which peak will the ensemble of five gain most on the last snapshot? At which will it be
 # > best? Will the best ensemble beat one cosine of the same cost?
@@ -488,77 +500,95 @@ def by_peak(runs, first, split="test"):
 
 # %%
 last, all_five = by_peak(judged, 4), by_peak(judged, 0)
-names = ("last snapshot", "ensemble of 5", "one cosine, tuned")
 pink, blue = figures.look("warm restarts")["color"], figures.look("cosine")["color"]
-level = np.median(error["one cosine"])
-heights = (np.median(last[-1]), np.median(all_five[-1]), level)
-fig, ax = plt.subplots()
-figures.band(ax, rates, last.T, marker="o", color=pink, linestyle=":")
-figures.band(ax, rates, all_five.T, marker="o", color=pink)
-ax.plot(rates, [level] * len(rates), color=blue)
-ax.set(xscale="log", xlabel="peak learning rate", ylabel="test error (%)")
-ax.set(xlim=(0.037, 0.25), ylim=(25, None))
-ax.set_xticks(rates, [f"{rate:.3f}" for rate in rates])
-ax.minorticks_off()
-ends_of_lines = zip(heights, (pink, pink, blue), strict=True)
-figures.name_ends(ax, rates[-1], dict(zip(names, ends_of_lines, strict=True)))
-ax.set_title("The ensemble repairs most where there is most to repair")
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9))
+figures.band(
+    left, rates, last.T, marker="o", color=pink, linestyle=":", label="last snapshot"
+)
+figures.band(left, rates, all_five.T, marker="o", color=pink, label="ensemble of 5")
+level = np.tile(error["one cosine"][:, None], len(rates))
+figures.band(left, rates, level, color=blue, label="one cosine, tuned")
+gain = last - all_five
+half = stats.sem(gain, axis=1) * stats.t.ppf(0.975, gain.shape[1] - 1)
+right.errorbar(rates, gain.mean(1), yerr=half, color=pink, marker="o", capsize=4)
+right.axhline(0, color="0.6", linewidth=1)
+for ax, label in (
+    (left, "test error (%)"),
+    (right, "gain on the last snapshot (points)"),
+):
+    ax.set(xscale="log", xlabel="peak learning rate", ylabel=label)
+    ax.set_xticks(rates, [f"{rate:.3f}" for rate in rates])
+    ax.minorticks_off()
+left.legend(loc="upper left")
+fig.suptitle("The ensemble gains where the peak is too high", fontweight="bold")
 plt.show()
 
+
 # %%
-humps = [hump(lines(rate, 0, 4)) for rate in rates]
-for rate, h, single, five_of_them in zip(rates, humps, last, all_five, strict=True):
-    gain = single - five_of_them
-    half = stats.sem(gain) * stats.t.ppf(0.975, gain.size - 1)
-    print(f"peak {rate:.3f}: hump 1 to 5 {h.mean():5.2f} nats,", end=" ")
-    print(f"gain of the ensemble {gain.mean():+5.1f} ± {half:.1f} points")
+def disagreement(models):
+    """Share of test signals (%) to which the first and the last give different classes."""
+    x, _ = task.data.split("test")
+    with torch.no_grad():
+        first, second = (models[i](x).argmax(-1) for i in (0, -1))
+    return 100 * (first != second).double().mean().item()
+
+
+for rate, rise in zip(rates, (hump(lines(rate, 0, 4)) for rate in rates), strict=True):
+    pairs = [[snapshot(judged, rate, s, i) for i in (3, 4)] for s in seeds]
+    share = np.mean([disagreement(pair) for pair in pairs])
+    print(f"peak {rate:.3f}: hump 1 to 5 {rise.mean():.2f} nats, ", end="")
+    print(f"snapshots 4 and 5 disagree on {share:.0f} %")
 
 # %% [markdown]
-# There they are, the other minima: from the peak 0.08 on, lines between snapshots have humps, and from there
-# on the ensemble gains on its last member. At 0.113 it gains several points, and is still far behind a
-# run whose peak is right. So a gain over the last snapshot says little. Give the ensemble the peak that suits
-# *it*, chosen by its own validation error on the tuning seeds:
+# From 0.08 on the line from the first snapshot to the last has a hump: now restarts do take the network somewhere that the
+# straight line does not lead to. And from there on the ensemble gains on its last member. At 0.113 it gains
+# several points and is still far behind a run whose peak is right; at 0.04 the early members drag it down. So a gain over the
+# last snapshot says little. Give the ensemble what suits *it*: the peak, and the number of early snapshots to
+# leave out, chosen by its own validation error on the tuning seeds.
 
 # %%
-tuned_by = by_peak(five_cycles(lab.seeds(4, "tune")), 0, "val").mean(1)
-chosen = int(tuned_by.argmin())
-print(f"peak for the ensemble: {rates[chosen]:.3f}")
-gain = last[chosen] - all_five[chosen]
-lab.claim("gain of the ensemble on its last snapshot (points)", gain, no_difference=3)
+gain = last - all_five
+lab.claim("peak 0.057: gain of the ensemble on its last (points)", gain[1], below=1)
 
 # %%
+lab.claim("peak 0.113: gain of the ensemble on its last (points)", gain[3], above=1)
+
+# %%
+tuned_runs = five_cycles(lab.seeds(4, "tune"))
+by_choice = np.array([by_peak(tuned_runs, first, "val").mean(1) for first in range(4)])
+first, k = np.unravel_index(by_choice.argmin(), by_choice.shape)
+print(f"peak {rates[k]:.3f}, without the first {first} of 5 snapshots")
+best_ensemble = by_peak(judged, first)[k]
 lab.claim(
-    "ensemble of five snapshots less one cosine (points)",
-    all_five[chosen] - error["one cosine"],
-    above=1,
+    "best snapshot ensemble less one cosine (points)",
+    best_ensemble - error["one cosine"],
+    above=0,
 )
 
 # %%
-single = {"one cosine": CosineAnnealing(T)}
-peak = peaks["one cosine"]
-alone = lab.sweep(task, single, [peak], seeds[:10], keep_states=True, **settings)
-for group in (seeds[:5], seeds[5:10]):
-    runs = [alone.model("one cosine", peak, seed) for seed in group]
-    print(f"five independent cosines: {ensemble_error(runs):.1f} %", end="; ")
-print(f"one: {error['one cosine'].mean():.1f} %")
+members = [alone.model("one cosine", tuned, s, T) for s in seeds]
+groups = [members[i : i + 4] for i in (0, 4, 8)]
+of_four = [ensemble_error(group) for group in groups]
+print("four independent cosines:", ", ".join(f"{e:.1f} %" for e in of_four), end="; ")
+print(f"two of them disagree on {np.mean([disagreement(g) for g in groups]):.0f} %")
 
 # %% [markdown]
-# On this network snapshots do not make an ensemble worth having: at equal cost one cosine is better by
-# several points. Independent runs do, at five times the cost. What makes the
-# difference is the hump: independent networks err in different places.
+# At equal cost one cosine is better than the best ensemble of snapshots that validation could find. Independent
+# runs make a good ensemble, at four times the cost (whether one run of four times the length would have done as well, we
+# did not ask). What an ensemble needs is members that are each good and err in different places; restarts at a good
+# peak change too little, and at a high one too much.
 #
-# The published gains are real and of another size: three snapshots of one run bring Wide ResNet 28-10 from
-# 4.03 to 3.51 % on CIFAR-10 and from 19.57 to 17.75 % on CIFAR-100, and three snapshots each of 16 runs to 3.14 and
-# 16.21 % (Loshchilov and Hutter, table 2). Huang et al. go from 3.74 to 3.44 % and from 19.25 to 17.41 % with
-# DenseNets, and the line between their snapshots does have a bump in test error. Those networks can fit
-# their training set in a fraction of a cycle. Ours is far from it, so a cycle has better things to do
-# than to find another minimum.
+# Published snapshots do pay at equal cost. Against one cosine of 200 epochs (3.86 and 19.98 %), three snapshots of a run of
+# 150 reach 3.51 and 17.75 % on CIFAR-10 and CIFAR-100, and three snapshots of each of 16 runs 3.14 and 16.21 %
+# (Loshchilov and Hutter, table 2). Huang et al. go from 3.74 to 3.44 % and from 19.25 to 17.41 % with DenseNets, and find a bump in test
+# error on most of the lines between their snapshots. Why there and not here we have not tested. A guess: their cycles of
+# many epochs leave less distance to go, so that a cycle can afford to go elsewhere.
 
 # %% [markdown]
 # ## Folklore and pitfalls
 #
-# **"Restarts escape local minima."** Tested above. At the tuned peak they do not, at a peak that is too high
-# they do, and it does not pay.
+# **"Restarts escape local minima."** At a good peak we saw no sign of it. At a peak that is too high they do go
+# elsewhere, and it does not pay.
 #
 # **A pitfall: the run that ends six steps after a restart.** 1,000 steps, $T_0 = 142$, $T_{\text{mult}} = 2$: the
 # third cycle ends at step 994, and the rest is spent at the full peak.
@@ -577,11 +607,12 @@ except ValueError as message:
     print(message)
 
 # %% [markdown]
-# Ask `check_end` before the run, or let `cycle_ends` set its length. If you were stopped in mid-cycle, use the
-# last snapshot, not the last weights.
+# Ask `check_end` before the run, or let `cycle_ends` set its length. If you were stopped in
+# mid-cycle, compare the last snapshot with the present weights on validation data and keep the better; late in a
+# long cycle that is the present weights.
 #
 # **A pitfall: restarts that never come.** `CosineAnnealingWarmRestarts.step(epoch)`, with the epoch given by
-# hand, finds the cycle by a logarithm in floating point, and misses some restarts:
+# hand, finds the cycle by a logarithm in floating point, and can miss a restart:
 
 # %%
 optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -593,7 +624,7 @@ for epoch in WarmRestarts(1, T_mult=3).cycle_ends(6):
     print(f"step {epoch:3}: torch {scheduler.get_last_lr()[0]:.2f}, lrlib {factor:.2f}")
 
 # %% [markdown]
-# Each of these steps is the first of a cycle and should have the factor 1. Called without an argument,
+# Each of these steps is the first of a cycle and should have the factor 1; at 121 it has 0. Called without an argument,
 # torch's scheduler counts and is right.
 
 # %% [markdown]
@@ -610,12 +641,13 @@ plain = schedulers.CosineAnnealingWarmRestarts(optimizer, T_0=400, T_mult=2)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.057, momentum=0.9)
 shape = WarmRestarts(T_0=400, T_mult=2)
 shape.check_end(total_steps)
-scheduler, trace, snapshots = ScheduledLR(optimizer, shape), LRTrace(optimizer), []
+scheduler, trace = ScheduledLR(optimizer, shape), LRTrace(optimizer)
+ends, snapshots = set(shape.cycle_ends(3)), []
 for step in range(total_steps):
     # zero_grad, forward and backward go here
     optimizer.step()
     scheduler.step()
-    if step + 1 in shape.cycle_ends(3):
+    if step + 1 in ends:  # or torch.save it, so that it outlives the job
         snapshots.append(copy.deepcopy(model))
 trace.assert_matches(shape, peak=0.057)
 print(len(snapshots), ensemble_probabilities(snapshots, torch.zeros(5, 40)).shape)
@@ -625,15 +657,16 @@ print(len(snapshots), ensemble_probabilities(snapshots, torch.zeros(5, 40)).shap
 #
 # - Cycle $i$ has $T_0\,T_{\text{mult}}^{\,i}$ steps; with $T_{\text{mult}}>1$ cycles get longer, and the peak
 #   stays.
-# - Doubling cycles make a run that is ready at the end of each, as good there as a cosine planned for that
-#   length, within what we can tell, and one to three points worse at the end. Five equal cycles cost more. Stopped at
-#   any other time, the cosine was ahead on average.
-# - Holding the peak and falling as $1/t$ needs no end either, and was better on average over all stops.
+# - Doubling cycles make a run that is ready at the end of each, within what we can tell, and one to three points worse
+#   at the end. Five equal cycles cost more. Stopped early, restarts were ahead of one long cosine; stopped
+#   late, behind it.
+# - Holding the peak and falling as $1/t$ needs no end and no cycles, and over all stops did as well.
 # - On the quadratic restarts cost nothing when distance limits the run, and a factor of two and more when
 #   noise does.
-# - At the tuned peak the restarts stayed in one valley: no hump between snapshots. Other valleys appear at
-#   peaks that are too high.
-# - Snapshot ensembles gained on their last member only there, and lost to one cosine of the same cost.
+# - At a good peak the restarts showed no sign of reaching other minima; humps between snapshots appear at peaks
+#   that are too high.
+# - Snapshot ensembles gained on their last member only there, and the best of them lost to one cosine of the same
+#   cost.
 # - End the run where a cycle ends.
 #
 # A restart jumps up in one step. The next chapter climbs as slowly as it falls.
