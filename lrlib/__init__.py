@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from lrlib.cosine_annealing import CosineAnnealing
+from lrlib.cyclical import Cyclical, CyclicalMomentum
 from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, PolynomialDecay
 from lrlib.fixed_learning_rate import (
     Constant,
@@ -24,6 +25,8 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
 __all__ = [
     "Constant",
     "CosineAnnealing",
+    "Cyclical",
+    "CyclicalMomentum",
     "ExponentialDecay",
     "InverseTimeDecay",
     "LRTrace",
