@@ -11,6 +11,7 @@ from lrlib.fixed_learning_rate import (
     noise_floor,
     stability_limit,
 )
+from lrlib.one_cycle import OneCycle
 from lrlib.schedule import Product, Schedule, Then
 from lrlib.scheduler import ScheduledLR
 from lrlib.step_decay import MultiStepDecay, StepDecay
@@ -31,6 +32,7 @@ __all__ = [
     "InverseTimeDecay",
     "LRTrace",
     "MultiStepDecay",
+    "OneCycle",
     "PolynomialDecay",
     "Product",
     "Schedule",
