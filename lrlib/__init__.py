@@ -17,6 +17,7 @@ from lrlib.scheduler import ScheduledLR
 from lrlib.step_decay import MultiStepDecay, StepDecay
 from lrlib.trace import LRTrace
 from lrlib.warm_restarts import WarmRestarts, ensemble_probabilities
+from lrlib.warmup import InverseSquareRoot, Warmup
 
 try:
     __version__ = version("lrlib")
@@ -29,6 +30,7 @@ __all__ = [
     "Cyclical",
     "CyclicalMomentum",
     "ExponentialDecay",
+    "InverseSquareRoot",
     "InverseTimeDecay",
     "LRTrace",
     "MultiStepDecay",
@@ -40,6 +42,7 @@ __all__ = [
     "StepDecay",
     "Then",
     "WarmRestarts",
+    "Warmup",
     "ensemble_probabilities",
     "largest_hessian_eigenvalue",
     "noise_floor",
