@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from lrlib.cosine_annealing import CosineAnnealing
+from lrlib.cyclical import Cyclical, CyclicalMomentum
 from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, PolynomialDecay
 from lrlib.fixed_learning_rate import (
     Constant,
@@ -10,11 +11,13 @@ from lrlib.fixed_learning_rate import (
     noise_floor,
     stability_limit,
 )
+from lrlib.one_cycle import OneCycle
 from lrlib.schedule import Product, Schedule, Then
 from lrlib.scheduler import ScheduledLR
 from lrlib.step_decay import MultiStepDecay, StepDecay
 from lrlib.trace import LRTrace
 from lrlib.warm_restarts import WarmRestarts, ensemble_probabilities
+from lrlib.warmup import InverseSquareRoot, Warmup
 
 try:
     __version__ = version("lrlib")
@@ -24,10 +27,14 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
 __all__ = [
     "Constant",
     "CosineAnnealing",
+    "Cyclical",
+    "CyclicalMomentum",
     "ExponentialDecay",
+    "InverseSquareRoot",
     "InverseTimeDecay",
     "LRTrace",
     "MultiStepDecay",
+    "OneCycle",
     "PolynomialDecay",
     "Product",
     "Schedule",
@@ -35,6 +42,7 @@ __all__ = [
     "StepDecay",
     "Then",
     "WarmRestarts",
+    "Warmup",
     "ensemble_probabilities",
     "largest_hessian_eigenvalue",
     "noise_floor",

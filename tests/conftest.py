@@ -13,14 +13,22 @@ from hypothesis import strategies as st
 from lrlib import (
     Constant,
     CosineAnnealing,
+    Cyclical,
+    CyclicalMomentum,
     ExponentialDecay,
+    InverseSquareRoot,
     InverseTimeDecay,
+    LRTrace,
     MultiStepDecay,
+    OneCycle,
     PolynomialDecay,
     Schedule,
+    ScheduledLR,
     StepDecay,
     WarmRestarts,
+    Warmup,
 )
+from lrlib.cyclical import MODES
 
 matplotlib.use("Agg")
 
@@ -100,6 +108,17 @@ def schedules(max_leaves: int = 6) -> st.SearchStrategy[Schedule]:
     steps, factors = st.integers(1, 40), st.floats(0, 4)
     gammas, shares = st.floats(1e-3, 1), st.floats(0, 1)
     milestones = st.sets(steps, min_size=1, max_size=4).map(lambda chosen: tuple(sorted(chosen)))
+    cycles = st.builds(
+        Cyclical, shares, steps, st.none() | steps, st.sampled_from(MODES), gammas
+    ) | st.builds(
+        OneCycle,
+        steps,
+        st.floats(0, 0.5),
+        st.sampled_from(("cos", "linear")),
+        st.floats(1, 100),
+        st.floats(1, 1e5),
+        st.booleans(),
+    )
     leaves = (
         st.builds(Constant, factors, st.none() | steps)
         | st.builds(Ramp, steps, factors, factors)
@@ -112,6 +131,11 @@ def schedules(max_leaves: int = 6) -> st.SearchStrategy[Schedule]:
         | st.builds(PolynomialDecay, steps, st.floats(0.1, 4), shares)
         | st.builds(CosineAnnealing, steps, shares)
         | st.builds(WarmRestarts, steps, st.integers(1, 4), shares, gammas)
+        | cycles
+        | st.builds(CyclicalMomentum, cycles, shares)
+        | st.builds(Warmup, steps, shares)
+        | st.builds(Warmup, steps, gammas, st.just("exponential"))
+        | st.builds(InverseSquareRoot, steps, st.none() | st.integers(1, 1024))
     )
 
     @st.composite
@@ -145,6 +169,16 @@ SHAPES = {
     "polynomial decay": PolynomialDecay(9, 2.0, 0.1),
     "cosine annealing": CosineAnnealing(9, 0.05),
     "warm restarts": WarmRestarts(2, 2, 0.05, 0.7),
+    "cyclical": Cyclical(0.1, 2, 3, "triangular2"),
+    "cyclical, exp_range": Cyclical(0.2, 3, mode="exp_range", gamma=0.9),
+    "one-cycle": OneCycle(10),
+    "one-cycle, three phases": OneCycle(11, 0.4, "linear", 10.0, 100.0, three_phase=True),
+    "momentum of one-cycle": OneCycle(10).momentum(),
+    "momentum of cyclical": Cyclical(0.1, 2).momentum(0.5),
+    "warm-up and cosine": Warmup(4, 0.2).then(CosineAnnealing(6)),
+    "exponential warm-up": Warmup(5, 0.01, "exponential"),
+    "inverse square root": InverseSquareRoot(4),
+    "inverse square root, Transformer": InverseSquareRoot(3, 512),
     "warmed up and restarted": Ramp(3).then(WarmRestarts(4) * ExponentialDecay(0.95)),
 }
 
@@ -171,3 +205,31 @@ def assert_equals_torch(shape, build, peak, n):
     """`peak` times the shape is what the torch scheduler gives, to 1e-12 of the peak."""
     difference = np.abs(torch_rates(build, peak, n)[:, 0] - peak * shape.sample(n))
     assert difference.max() <= 1e-12 * peak, (shape, peak, int(difference.argmax()))
+
+
+def drive(optimizer, build, n):
+    """The trace of an optimizer's first `n` steps under the scheduler that `build` makes."""
+    scheduler, trace = build(optimizer), LRTrace(optimizer)
+    for _ in range(n):
+        optimizer.step()
+        scheduler.step()
+    return trace
+
+
+def assert_momentum_equals_torch(shape, min_factor, build, peak, top, kind, n):
+    """Rate and momentum that are applied are those under torch's scheduler, to 1e-12.
+
+    `top` is the highest momentum, the one that the optimizer is built with.
+    """
+
+    def optimizer():
+        momentum = {"momentum": top} if kind is torch.optim.SGD else {"betas": (top, 0.99)}
+        return kind([torch.nn.Parameter(torch.zeros(1))], lr=peak, **momentum)
+
+    momentum = shape.momentum(min_factor)
+    ours = drive(optimizer(), lambda it: ScheduledLR(it, shape, momentum=momentum), n)
+    ours.assert_matches(shape, peak)
+    ours.assert_matches(momentum, top, quantity="momentum")
+    torchs = drive(optimizer(), build, n)
+    assert np.abs(ours.lr - torchs.lr).max() <= 1e-12 * peak, (shape, peak)
+    assert np.abs(ours.momentum - torchs.momentum).max() <= 1e-12, (shape, min_factor, top)

@@ -16,7 +16,7 @@ from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import ConstantLR, SequentialLR
 from torch.optim.swa_utils import SWALR
 
-from lrlib import Constant, LRTrace, Schedule, ScheduledLR
+from lrlib import Constant, Cyclical, LRTrace, OneCycle, Schedule, ScheduledLR
 
 STEPS = 12
 ADDED_AT = 5  # the update before which the late group joins
@@ -93,6 +93,9 @@ class Config:
 
 SGD_MOMENTUM = (("momentum", 0.9), ("weight_decay", 0.01))
 DRIVEN = (("momentum", Ramp(6, 1.0, 0.8) * Sawtooth(20)), ("weight_decay", HalfCosine(8)))
+ONE_CYCLE, CYCLICAL = OneCycle(10), Cyclical(0.1, 2, 3, "triangular2")
+ONE_CYCLE_DRIVEN = (("shape", ONE_CYCLE), ("momentum", ONE_CYCLE.momentum()))
+CYCLICAL_DRIVEN = (("shape", CYCLICAL), ("momentum", CYCLICAL.momentum(0.5)))
 CONFIGS = {
     "sgd": Config(),
     "sgd, plain": Config(options=()),
@@ -114,6 +117,14 @@ CONFIGS = {
         AdamW, (("foreach", False),), groups=2, late=True, tensor=True, driven=DRIVEN
     ),
     "adamw, tensor, fused, late": Config(AdamW, (("fused", True),), late=True, tensor=True),
+    "sgd, one-cycle and its momentum, 2 + late": Config(
+        options=SGD_MOMENTUM, groups=2, late=True, driven=ONE_CYCLE_DRIVEN
+    ),
+    "sgd, cyclical and its momentum": Config(driven=CYCLICAL_DRIVEN),
+    "adamw, one-cycle and its beta1": Config(AdamW, (), driven=ONE_CYCLE_DRIVEN),
+    "adamw, tensor, cyclical and its beta1, 2 + late": Config(
+        AdamW, (("foreach", False),), groups=2, late=True, tensor=True, driven=CYCLICAL_DRIVEN
+    ),
     **{f"sgd, {name}": Config(driven=(("shape", shape),)) for name, shape in SHAPES.items()},
 }
 

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from torch import nn
 from torch.nn import functional as F
 
-from lrlib import Constant, LRTrace, ScheduledLR
+from lrlib import Constant, Cyclical, LRTrace, ScheduledLR
 from lrlib.lab import (
     GridEdgeError,
     Task,
@@ -25,7 +25,7 @@ from lrlib.lab import (
     sweep,
 )
 from lrlib.lab._progress import Progress
-from lrlib.lab._stacked import StackedMLP, StackedModule, stack
+from lrlib.lab._stacked import StackedAdamW, StackedMLP, StackedModule, StackedSGD, stack
 from lrlib.lab.sweep import SweepResult
 
 DATA = load_digits()
@@ -71,12 +71,13 @@ OPTIMIZERS = {
 }
 
 
-def plain_loop(task, build, shape, seed, steps, batch_size=32):
+def plain_loop(task, build, shape, seed, steps, batch_size=32, momentum=None):
     """Losses, the model and the trace of a run as anyone would write it."""
     x, y = task.data.split("train")
     model = task.model(seed)
     optimizer = build(model.parameters())
-    trace, scheduler, losses = LRTrace(optimizer), ScheduledLR(optimizer, shape), []
+    trace, losses = LRTrace(optimizer), []
+    scheduler = ScheduledLR(optimizer, shape, momentum=momentum)
     for index in batches(seed, len(x), steps, batch_size):
         loss = task.loss(model(x[index]), y[index])
         optimizer.zero_grad()
@@ -87,13 +88,14 @@ def plain_loop(task, build, shape, seed, steps, batch_size=32):
     return torch.stack(losses).numpy(), model, trace
 
 
-def assert_same_run(result, task, build, shape, seed, steps, batch_size=32):
-    losses, model, trace = plain_loop(task, build, shape, seed, steps, batch_size)
+def assert_same_run(result, task, build, shape, seed, steps, batch_size=32, momentum=None):
+    losses, model, trace = plain_loop(task, build, shape, seed, steps, batch_size, momentum)
     i = result.seeds.index(seed)
     peak = result.peaks[0, 0]
     assert losses[-1] < losses[0]
     assert result.train_loss[0, 0, i] == pytest.approx(losses, rel=2e-4, abs=2e-5)
     assert result.lr[0, 0, i] == pytest.approx(trace.lr[:, 0], rel=1e-7)
+    assert result.momentum[0, 0, i] == pytest.approx(trace.momentum[:, 0], rel=1e-7)
     trained = result.model(result.schedules[0], peak, seed).state_dict()
     for name, p in model.state_dict().items():
         assert torch.allclose(trained[name], p, rtol=1e-3, atol=1e-4), name
@@ -215,6 +217,82 @@ def three_threads():
     torch.set_num_threads(before)
 
 
+DRIVABLE = [name for name in OPTIMIZERS if name != "plain"]
+# "zeros" is 0 at the start and at every tenth step: a momentum of 0 is a case of its own in torch.
+MOMENTA = {
+    "cycle": Cyclical(0.1, 15).momentum(0.5),
+    "above": Ramp(40, 0.3, 1.08),
+    "zeros": Cyclical(0, 5),
+}
+
+
+@pytest.mark.parametrize("momentum", MOMENTA)
+@pytest.mark.parametrize("optimizer", DRIVABLE)
+def test_a_driven_momentum_equals_a_plain_loop(optimizer, momentum):
+    (task, _), (options, build), shape = TASKS["relu"], OPTIMIZERS[optimizer], MOMENTA[momentum]
+    options = {**options, "momentum_schedules": {"a": shape}}
+    result = sweep(task, {"a": SHAPE}, 0.03, [4], steps=200, keep_states=True, **options)
+    assert_same_run(result, task, build, SHAPE, 4, 200, momentum=shape)
+
+
+@pytest.mark.parametrize("optimizer", DRIVABLE)
+def test_a_driven_momentum_equals_a_plain_loop_on_the_general_path(optimizer):
+    (task, _), (options, build) = TASKS["normalised"], OPTIMIZERS[optimizer]
+    options = {**options, "momentum_schedules": {"a": MOMENTA["cycle"]}}
+    result = sweep(task, {"a": SHAPE}, 0.03, [4], steps=200, keep_states=True, **options)
+    assert_same_run(result, task, build, SHAPE, 4, 200, momentum=MOMENTA["cycle"])
+
+
+@pytest.mark.parametrize("name", ["relu", "normalised"])
+@pytest.mark.parametrize("optimizer", DRIVABLE)
+def test_a_factor_of_1_and_a_neighbour_that_is_driven_change_no_bit(name, optimizer):
+    (task, _), (options, _) = TASKS[name], OPTIMIZERS[optimizer]
+    options = {**options, "steps": 40, "keep_states": True}
+    momenta = {"constant": Constant(1), "saw": MOMENTA["zeros"]}  # and none for the ramp
+    plain = sweep(task, SHAPES, [0.01, 0.03], [5, 3], **options)
+    driven = sweep(task, SHAPES, [0.01, 0.03], [5, 3], momentum_schedules=momenta, **options)
+    same = (plain.train_loss == driven.train_loss).all((1, 2, 3))
+    assert dict(zip(SHAPES, same, strict=True)) == {"constant": True, "ramp": True, "saw": False}
+    assert np.array_equal(plain.momentum[:2], driven.momentum[:2])
+    for key, p in driven.states[0].items():
+        assert torch.equal(p[:8], plain.states[0][key][:8]), key  # the slices of the first two
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_applied_momenta_are_the_plan_rounded_to_float32(optimizer, three_threads):
+    task, seeds, options = Task(DATA, lambda: mlp(64, 10)), range(20), {"optimizer": optimizer}
+    momenta = {"saw": MOMENTA["cycle"], "constant": MOMENTA["zeros"]}
+    result = sweep(task, SHAPES, [0.1, 0.2], seeds, steps=30, momentum_schedules=momenta, **options)
+    assert (result.momentum.shape, result.momentum.dtype) == (result.lr.shape, np.float32)
+    for i, name in enumerate(SHAPES):
+        planned = (0.9 * momenta.get(name, Constant()).sample(30)).astype(np.float32)
+        assert (result.momentum[i] == planned).all()
+
+
+@pytest.mark.parametrize("momenta", [None, {}])
+def test_a_momentum_that_is_not_driven_takes_no_memory(momenta):
+    task, options = Task(DATA, lambda: mlp(64, 10)), {"momentum": 0.8}
+    result = sweep(task, SHAPES, [0.1, 0.2], [0], steps=5, momentum_schedules=momenta, **options)
+    assert (result.momentum == np.float32(0.8)).all()
+    assert (result.momentum.shape, set(result.momentum.strides)) == (result.lr.shape, {0})
+
+
+@pytest.mark.parametrize(("optimizer", "kind"), [("sgd", StackedSGD), ("adamw", StackedAdamW)])
+def test_an_applied_momentum_that_differs_from_the_plan_is_an_error(optimizer, kind, monkeypatch):
+    step = kind.step
+    monkeypatch.setattr(kind, "step", lambda self, grads, lr, m: step(self, grads, lr, m * 0.99))
+    with pytest.raises(RuntimeError, match="applied momenta differ from the planned ones"):
+        sweep(
+            TASKS["linear"][0],
+            {"a": Constant()},
+            0.1,
+            [0],
+            steps=2,
+            optimizer=optimizer,
+            momentum_schedules={"a": Ramp(5)},
+        )
+
+
 @pytest.mark.parametrize("name", ["relu", "normalised"])
 def test_parts_in_threads_start_from_the_weights_of_their_seeds(name, three_threads):
     task, _ = TASKS[name]
@@ -330,6 +408,7 @@ def result_of(val_error, peaks=(0.1, 0.2, 0.4)):
         train_loss=errors,
         metrics={"val_error": errors},
         lr=errors,
+        momentum=errors,
     )
 
 

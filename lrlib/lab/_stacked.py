@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -168,40 +169,65 @@ def stack(models: list[nn.Module], loss: Loss, device: torch.device) -> StackedM
     return kind(models, loss, device)
 
 
-def _per_slice(lr: Tensor, p: Tensor) -> Tensor:
-    return lr.view(-1, *(1,) * (p.dim() - 1))
+def _per_slice(values: Tensor, p: Tensor) -> Tensor:
+    """One value for each slice, shaped to multiply a parameter."""
+    return values.view(-1, *(1,) * (p.dim() - 1))
+
+
+def _beside(lr: Tensor, values: np.ndarray) -> Tensor:
+    """`values` in the kind of tensor that `lr` is."""
+    return torch.from_numpy(values).to(lr.dtype).to(lr.device)
 
 
 class StackedSGD:
-    """torch.optim.SGD with one learning rate per slice; `applied` keeps the rates it used."""
+    """torch.optim.SGD with one learning rate per slice and, if given, one momentum.
+
+    `applied` keeps the rates that were used, `applied_momentum` the momenta that were given.
+    """
 
     def __init__(
         self, params: dict[str, Tensor], momentum: float, nesterov: bool, weight_decay: float
     ) -> None:
-        self.params, self.applied = params, []
+        self.params, self.applied, self.applied_momentum = params, [], []
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
         self.buffers = {name: torch.zeros_like(p) for name, p in params.items()}
 
-    def step(self, grads: Gradients, lr: Tensor) -> None:
+    def step(self, grads: Gradients, lr: Tensor, momentum: np.ndarray | None = None) -> None:
+        """`momentum`: float64, one for each slice, in place of the one for all."""
         self.applied.append(lr)
+        if momentum is not None:
+            self.applied_momentum.append(momentum.astype(np.float32))
+            # A factor on the buffer before the usual update: the factor 1 leaves every bit as is.
+            factor = _beside(lr, momentum / self.momentum)
+            # As in torch, a step without momentum leaves the buffer alone.
+            still = torch.from_numpy(np.flatnonzero(momentum == 0)).to(lr.device)
         for name, p in self.params.items():
             buffer, grad = self.buffers[name], grads[name]
+            if momentum is not None:
+                kept = buffer[still]
+                buffer.mul_(_per_slice(factor, p))
             if self.nesterov:
                 direction = grad.dense()
                 if self.weight_decay:
                     direction = direction.add(p, alpha=self.weight_decay)
                 buffer.mul_(self.momentum).add_(direction)
-                direction = direction.add(buffer, alpha=self.momentum)
+                ahead = buffer if momentum is None else buffer * _per_slice(factor, p)
+                direction = direction.add(ahead, alpha=self.momentum)
             else:
                 grad.accumulate(buffer, self.momentum)
                 if self.weight_decay:
                     buffer.add_(p, alpha=self.weight_decay)
                 direction = buffer
             p.addcmul_(direction, _per_slice(lr, p), value=-1)
+            if momentum is not None:
+                buffer[still] = kept
 
 
 class StackedAdamW:
-    """torch.optim.AdamW with one learning rate per slice; `applied` keeps the rates it used."""
+    """torch.optim.AdamW with one learning rate per slice and, if given, one beta1 (`momentum`).
+
+    `applied` keeps the rates that were used, `applied_momentum` the beta1 that were given.
+    """
 
     def __init__(
         self,
@@ -210,19 +236,27 @@ class StackedAdamW:
         eps: float,
         weight_decay: float,
     ) -> None:
-        self.params, self.applied = params, []
-        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.params, self.applied, self.applied_momentum = params, [], []
+        self.momentum, self.beta2 = betas
+        self.eps, self.weight_decay = eps, weight_decay
         self.first = {name: torch.zeros_like(p) for name, p in params.items()}
         self.second = {name: torch.zeros_like(p) for name, p in params.items()}
 
-    def step(self, grads: Gradients, lr: Tensor) -> None:
+    def step(self, grads: Gradients, lr: Tensor, momentum: np.ndarray | None = None) -> None:
+        """`momentum`: float64, the beta1 of each slice, in place of the one for all."""
         self.applied.append(lr)
         t = len(self.applied)
-        beta1, beta2 = self.betas
+        beta1, beta2 = self.momentum if momentum is None else momentum, self.beta2
+        # The bias correction is of the present beta1, as in torch.
+        weight, correction = 1 - beta1, 1 / (1 - beta1**t)
+        if momentum is not None:
+            self.applied_momentum.append(momentum.astype(np.float32))
+            weight, correction = _beside(lr, weight), _beside(lr, correction)
+        size = lr * correction
         for name, p in self.params.items():
-            grad, rate = grads[name].dense(), _per_slice(lr, p)
-            p.mul_(1 - rate * self.weight_decay)
-            self.first[name].lerp_(grad, 1 - beta1)
+            grad = grads[name].dense()
+            p.mul_(1 - _per_slice(lr, p) * self.weight_decay)
+            self.first[name].lerp_(grad, weight if momentum is None else _per_slice(weight, p))
             self.second[name].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             scale = (self.second[name].sqrt() / (1 - beta2**t) ** 0.5).add_(self.eps)
-            p.addcmul_(self.first[name] / scale, rate, value=-1 / (1 - beta1**t))
+            p.addcmul_(self.first[name] / scale, _per_slice(size, p), value=-1)

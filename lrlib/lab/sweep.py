@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 import numpy as np
@@ -76,6 +76,8 @@ class SweepResult:
         metrics: "val_error", "val_loss", "test_error", … -> float64, (schedules, peaks, seeds,
             evaluations). Errors are shares in [0, 1].
         lr: float32, (schedules, peaks, seeds, steps): the rates that were applied.
+        momentum: the same for the momentum, or AdamW's beta1; if no schedule drove it, a
+            read-only view of its one value.
         states: parameters at each evaluation if they were kept, else empty.
 
     A run that diverged is NaN from the step of its first non-finite loss.
@@ -89,6 +91,7 @@ class SweepResult:
     train_loss: np.ndarray
     metrics: dict[str, np.ndarray]
     lr: np.ndarray
+    momentum: np.ndarray
     states: list[dict[str, Tensor]] = field(default_factory=list, repr=False)
 
     def at(self, metric: str, step: int | None = None) -> np.ndarray:
@@ -165,6 +168,7 @@ def sweep(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    momentum_schedules: Mapping[str, Schedule] | None = None,
     eval_steps: Sequence[int] | None = None,
     evaluate: Sequence[str] = ("val", "test"),
     keep_states: bool = False,
@@ -187,14 +191,17 @@ def sweep(
         batch_size: examples per update; None is the whole training set.
         optimizer: "sgd" (with `momentum`, `nesterov`, `weight_decay`) or "adamw" (with `betas`,
             `eps`, `weight_decay`), defined as in torch.optim.
+        momentum_schedules: name of a schedule -> schedule of the momentum in its runs, or of
+            AdamW's beta1, as a factor on `momentum` or ``betas[0]``, such as
+            ``{"one-cycle": shape.momentum()}``. The runs of the others keep theirs.
         eval_steps: updates after which to evaluate, in [0, steps]; default the end only.
         evaluate: splits to evaluate: any of "train", "val", "test".
         keep_states: keep the parameters at every evaluation (see SweepResult.model).
         device: see lab.device.
         progress: show a progress line if it takes more than two seconds.
 
-    Raises ValueError or TypeError naming the argument; RuntimeError if an applied rate differs
-    from the plan.
+    Raises ValueError or TypeError naming the argument; RuntimeError if an applied rate or
+    momentum differs from the plan.
     """
     plan = _Plan.checked(schedules, peaks, seeds, steps)
     if not isinstance(task, Task):
@@ -208,7 +215,9 @@ def sweep(
     def optimize(params: dict[str, Tensor]) -> StackedSGD | StackedAdamW:
         return _optimizer(params, optimizer, momentum, nesterov, betas, eps, weight_decay)
 
-    optimize({})  # refuses bad settings before anything is trained
+    base = optimize({}).momentum  # refuses bad settings before anything is trained
+    driven = _checked_momentum(momentum_schedules, schedules, base, plan.steps)
+    plan = replace(plan, momentum=driven)
     work = _Work(
         task, plan, batch_size, tuple(eval_steps), evaluate, bool(keep_states), where, optimize
     )
@@ -218,16 +227,22 @@ def sweep(
     applied = np.concatenate([part.applied for part in parts], axis=1)
     if not np.array_equal(applied, plan.rates().astype(np.float32)):
         raise RuntimeError("sweep: the applied learning rates differ from the planned ones")
+    shape = (len(schedules), plan.peaks.shape[1], len(plan.seeds), plan.steps)
+    applied_momentum = np.broadcast_to(np.float32(base), shape)
+    if plan.momentum is not None:
+        rows = np.concatenate([part.applied_momentum for part in parts], axis=1)
+        applied_momentum = rows.T.reshape(shape)
+        if (applied_momentum != plan.momentum[:, None, None].astype(np.float32)).any():
+            raise RuntimeError("sweep: the applied momenta differ from the planned ones")
     train_loss = np.concatenate([part.losses for part in parts], axis=1)
     finite = np.isfinite(train_loss)
     diverged_at = np.where(finite.all(0), plan.steps + 1, np.argmin(finite, axis=0))
     train_loss[np.arange(plan.steps)[:, None] >= diverged_at] = np.nan
-    shape = (len(schedules), plan.peaks.shape[1], len(plan.seeds), -1)
     measured = {}
     for name in parts[0].metrics:
         table = np.concatenate([part.metrics[name] for part in parts], axis=1)
         table[np.array(eval_steps)[:, None] >= diverged_at] = np.nan
-        measured[name] = table.T.reshape(shape)
+        measured[name] = table.T.reshape(*shape[:-1], -1)
     states = [
         {name: torch.cat([state[name] for state in moment]) for name in moment[0]}
         for moment in zip(*(part.states for part in parts), strict=True)
@@ -241,6 +256,7 @@ def sweep(
         train_loss=train_loss.T.reshape(shape),
         metrics=measured,
         lr=applied.T.reshape(shape),
+        momentum=applied_momentum,
         states=states,
     )
 
@@ -251,6 +267,7 @@ class _Part:
 
     losses: np.ndarray  # (steps, slices)
     applied: np.ndarray  # (steps, slices)
+    applied_momentum: np.ndarray  # (steps, slices), empty if no schedule drives it
     metrics: dict[str, np.ndarray]  # each (evaluations, slices)
     states: list[dict[str, Tensor]]  # one for each evaluation, slices first
 
@@ -287,6 +304,8 @@ class _Work:
         stacked = stack([models[k] for k in which], task.loss, self.device)
         update = self.optimize(stacked.params)
         rates = torch.from_numpy(self.plan.rates()[:, slices].astype(np.float32)).to(self.device)
+        momentum = self.plan.momentum
+        schedule = slices // (self.plan.slices // len(self.plan.shapes))  # of every slice
         data = {split: self._on_device(split) for split in ("train", *self.evaluate)}
         x, y = data["train"]
         losses, states = [], []
@@ -311,7 +330,7 @@ class _Work:
                 index = order[t, which].to(self.device)
                 batch = _rows(x, index), _rows(y, index)
             loss, grads = stacked.gradients(*batch)
-            update.step(grads, rates[t])
+            update.step(grads, rates[t], None if momentum is None else momentum[schedule, t])
             losses.append(loss)
             done(t + 1)
         if steps in self.eval_steps:
@@ -319,6 +338,7 @@ class _Work:
         return _Part(
             torch.stack(losses).cpu().numpy(),
             torch.stack(update.applied).cpu().numpy(),
+            np.array(update.applied_momentum),
             {name: torch.stack(values).cpu().numpy() for name, values in metrics.items()},
             states,
         )
@@ -381,6 +401,7 @@ class _Plan:
     peaks: np.ndarray
     seeds: tuple[int, ...]
     steps: int
+    momentum: np.ndarray | None = None  # float64, (schedules, steps), if schedules drive it
 
     @classmethod
     def checked(cls, schedules: object, peaks: object, seeds: object, steps: object) -> _Plan:
@@ -422,6 +443,40 @@ class _Plan:
         factors = np.stack([shape.sample(self.steps) for shape in self.shapes])
         rates = self.peaks[:, :, None] * factors[:, None, :]  # (schedules, peaks, steps)
         return np.repeat(rates.reshape(-1, self.steps), len(self.seeds), axis=0).T
+
+
+def _checked_momentum(
+    momentum_schedules: object, schedules: Mapping[str, Schedule], base: float, steps: int
+) -> np.ndarray | None:
+    """The planned momentum of every schedule and step, (schedules, steps); None if it is `base`."""
+    given = {} if momentum_schedules is None else momentum_schedules
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"sweep: momentum_schedules must map names of schedules to Schedules, got {given!r}"
+        )
+    if not given:
+        return None
+    if not base:
+        raise ValueError(
+            f"sweep: momentum_schedules needs a momentum, or betas[0], above 0, got {base!r}"
+        )
+    planned = np.full((len(schedules), steps), base)
+    for name, shape in given.items():
+        if name not in schedules:
+            raise ValueError(
+                f"sweep: momentum_schedules must name some of {list(schedules)}, got {name!r}"
+            )
+        if not isinstance(shape, Schedule):
+            raise TypeError(
+                f"sweep: momentum_schedules[{name!r}] must be a Schedule, got {shape!r}"
+            )
+        row = planned[list(schedules).index(name)] = base * shape.sample(steps)
+        if row.max() >= 1:
+            raise ValueError(
+                f"sweep: momentum_schedules[{name!r}] must keep the momentum below 1, got "
+                f"{row.max():g} from {shape!r}"
+            )
+    return planned
 
 
 def _is_sequence(value: object) -> bool:
