@@ -408,9 +408,8 @@ by_factor = 100 * floors.at("test_error")[:, 0]
 for f, e in zip(factors, by_factor, strict=True):
     more = e - by_factor[factors.index(0.1)]
     half_width = stats.sem(more) * stats.t.ppf(0.975, more.size - 1)
-    print(
-        f"to {f:4.0%}: {e.mean():.1f} %, against 10 %: {more.mean():+.1f} ± {half_width:.1f}"
-    )
+    print(f"to {f:4.0%}: {e.mean():.1f} %, against 10 %:", end=" ")
+    print(f"{more.mean():+.1f} ± {half_width:.1f} points")
 
 # %%
 zero, tenth, fifty = (by_factor[factors.index(f)] for f in (0.0, 0.1, 0.5))
@@ -420,8 +419,8 @@ lab.claim("to zero less to a tenth (points)", zero - tenth, above=-1.5)
 lab.claim("to a half less to a tenth (points)", fifty - tenth, above=0)
 
 # %% [markdown]
-# Zero is no better than a tenth here, and in some draws of the seeds a few points worse; a half is worse than either, because the noise is
-# back. The habit of ending language models at 10 % does no harm in so short a run. Bergsma et al. (2025) find it costly for
+# Zero is no better than a tenth here, and in some draws of the seeds a few points worse; a half is worse than
+# either, because the noise is back. The habit of ending language models at 10 % does no harm in so short a run. Bergsma et al. (2025) find it costly for
 # language models, with linear decay and far more steps; that is at least not at odds with the
 # quadratic, whose best floor falls with the length.
 

@@ -97,7 +97,7 @@ plt.show()
 
 # %%
 def best_so_far(sweep, i, first=400):
-    """Test error (%) of the network with the best validation error so far, at every stop."""
+    """Test error (%) of the best network so far, by validation error, at every stop."""
     start = list(sweep.eval_steps).index(first)
     val = sweep.metrics["val_error"][i, 0, :, start:]
     test = 100 * sweep.metrics["test_error"][i, 0, :, start:]
@@ -526,7 +526,7 @@ plt.show()
 
 # %%
 def disagreement(models):
-    """Share of test signals (%) to which the first and the last give different classes."""
+    """Share of test signals (%) on which the first and the last model differ."""
     x, _ = task.data.split("test")
     with torch.no_grad():
         first, second = (models[i](x).argmax(-1) for i in (0, -1))
