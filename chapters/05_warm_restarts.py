@@ -264,7 +264,8 @@ lab.claim(
 
 # %% [markdown]
 # Five equal cycles cost two points and more, doubling cycles one to three; the last cycle of the doubling plan has
-# more than half of the run to itself. Peaks that fall from cycle to cycle are no worse than equal ones and, in some draws
+# more than half of the run to itself. So cutting costs, as on the quadratic from 300 steps on: noise counts in this
+# run, as chapters 3 and 4 found. Peaks that fall from cycle to cycle are no worse than equal ones and, in some draws
 # of the seeds, better: they come nearer to one falling curve. The straight line of chapter 3 is ahead of
 # them all, so the cosine is not even the strongest rival. (The intervals do not cover the luck of tuning on four
 # seeds.)
