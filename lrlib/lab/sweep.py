@@ -308,7 +308,8 @@ class _Work:
         schedule = slices // (self.plan.slices // len(self.plan.shapes))  # of every slice
         data = {split: self._on_device(split) for split in ("train", *self.evaluate)}
         x, y = data["train"]
-        losses, states = [], []
+        # Kept in one piece: a new tensor at every step would pin the heap that gradients leave free.
+        losses, states = torch.empty(steps, len(slices), device=self.device), []
         metrics = {f"{split}_{m}": [] for split in self.evaluate for m in ("loss", "error")}
 
         def record() -> None:
@@ -331,12 +332,12 @@ class _Work:
                 batch = _rows(x, index), _rows(y, index)
             loss, grads = stacked.gradients(*batch)
             update.step(grads, rates[t], None if momentum is None else momentum[schedule, t])
-            losses.append(loss)
+            losses[t] = loss
             done(t + 1)
         if steps in self.eval_steps:
             record()
         return _Part(
-            torch.stack(losses).cpu().numpy(),
+            losses.cpu().numpy(),
             torch.stack(update.applied).cpu().numpy(),
             np.array(update.applied_momentum),
             {name: torch.stack(values).cpu().numpy() for name, values in metrics.items()},
