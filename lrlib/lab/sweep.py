@@ -308,7 +308,7 @@ class _Work:
         schedule = slices // (self.plan.slices // len(self.plan.shapes))  # of every slice
         data = {split: self._on_device(split) for split in ("train", *self.evaluate)}
         x, y = data["train"]
-        # Kept in one piece: a new tensor at every step would pin the heap that gradients leave free.
+        # In one piece: a new tensor at every step would pin the heap that gradients leave free.
         losses, states = torch.empty(steps, len(slices), device=self.device), []
         metrics = {f"{split}_{m}": [] for split in self.evaluate for m in ("loss", "error")}
 
