@@ -81,6 +81,19 @@ def array(
     return out
 
 
+def cycle_end(owner: str, total_steps: int, i: int, T_cur: int, T_i: int) -> None:
+    """ValueError unless cycle `i`, of `T_i` steps, has just begun, `T_cur` being the steps into it.
+
+    The message names the nearest ends of cycles.
+    """
+    if T_cur:
+        below, above = total_steps - T_cur, total_steps - T_cur + T_i
+        ends = f"the nearest are {below} and {above}" if i else f"the first is {above}"
+        raise ValueError(
+            f"{owner}: total_steps must be the end of a cycle ({ends}), got {total_steps}"
+        )
+
+
 def choice(owner: str, name: str, value: object, options: tuple[str, ...]) -> str:
     """Return `value` if it is one of `options`."""
     if value not in options:

@@ -104,13 +104,7 @@ class Cyclical(Cycle):
         """
         total_steps = _checks.integer("Cyclical", "total_steps", total_steps, minimum=1)
         size = self.step_size_up + self.step_size_down
-        i, T_cur = divmod(total_steps, size)
-        if T_cur:
-            below, above = i * size, (i + 1) * size
-            ends = f"the nearest are {below} and {above}" if i else f"the first is {above}"
-            raise ValueError(
-                f"Cyclical: total_steps must be the end of a cycle ({ends}), got {total_steps}"
-            )
+        _checks.cycle_end("Cyclical", total_steps, *divmod(total_steps, size), size)
 
 
 @dataclass(frozen=True)

@@ -84,13 +84,7 @@ class WarmRestarts(Schedule):
         A run that stops inside a cycle stops at a high rate. The message names the nearest ends.
         """
         total_steps = _checks.integer("WarmRestarts", "total_steps", total_steps, minimum=1)
-        i, T_cur, T_i = self.cycle(total_steps)
-        if T_cur:
-            below, above = total_steps - T_cur, total_steps - T_cur + T_i
-            ends = f"the nearest are {below} and {above}" if i else f"the first is {above}"
-            raise ValueError(
-                f"WarmRestarts: total_steps must be the end of a cycle ({ends}), got {total_steps}"
-            )
+        _checks.cycle_end("WarmRestarts", total_steps, *self.cycle(total_steps))
 
     def _start(self, i: int) -> int:
         """The first step of cycle `i`."""

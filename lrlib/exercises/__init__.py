@@ -24,7 +24,7 @@ class NotAttempted(AssertionError):
 
 def call(function: Callable[..., Any], *args: Any) -> Any:
     """The learner's answer for `args`; a crash or a missing return becomes a hint."""
-    shown = ", ".join(_short(arg) for arg in args)
+    shown = ", ".join(short(arg) for arg in args)
     try:
         answer = function(*args)
     except NotImplementedError:
@@ -48,7 +48,7 @@ def number(function: Callable[..., Any], *args: Any) -> float:
         return float(answer)
     except (TypeError, ValueError):
         raise Mistake(
-            f"{function.__name__} should return one number, but returned {_short(answer)}."
+            f"{function.__name__} should return one number, but returned {short(answer)}."
         ) from None
 
 
@@ -57,8 +57,7 @@ def schedule(function: Callable[..., Any], *args: Any, example: str) -> Schedule
     answer = call(function, *args)
     if not isinstance(answer, Schedule):
         raise Mistake(
-            f"{function.__name__} should return a Schedule, such as {example}, not "
-            f"{_short(answer)}."
+            f"{function.__name__} should return a Schedule, such as {example}, not {short(answer)}."
         )
     return answer
 
@@ -67,7 +66,7 @@ def letters(function: Callable[[], set[str]], right: set[str], hints: dict[str, 
     """Expect the set of letters `right`; `hints` has an entry for every letter on offer."""
     answer = call(function)
     if isinstance(answer, str) or not isinstance(answer, set | list | tuple | frozenset):
-        raise Mistake(f"return a set of letters such as {{'A', 'E'}}, not {_short(answer)}.")
+        raise Mistake(f"return a set of letters such as {{'A', 'E'}}, not {short(answer)}.")
     given = {str(letter).upper() for letter in answer}
     if unknown := given - set(hints):
         raise Mistake(f"{sorted(unknown)} is not among the statements {', '.join(hints)}.")
@@ -81,7 +80,8 @@ def passed(what: str) -> None:
     print(f"Passed: {what}")
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """`value` as it stands in a hint: a function by its name, the rest in 60 characters at most."""
     if isfunction(value):
         return value.__name__
     text = " ".join(repr(value).split())

@@ -13,7 +13,7 @@ import torch
 from torch.optim import Optimizer
 
 from lrlib.cosine_annealing import CosineAnnealing
-from lrlib.exercises import Mistake, _short, call, letters, number, passed, schedule
+from lrlib.exercises import Mistake, call, letters, number, passed, schedule, short
 from lrlib.exponential_decay import ExponentialDecay, PolynomialDecay
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
@@ -432,13 +432,13 @@ def _applied(
         scheduler = call(fair, optimizer, *case)
         if isinstance(scheduler, Schedule):
             raise Mistake(
-                f"fair should return a scheduler, but {_short(scheduler)} is a shape. "
+                f"fair should return a scheduler, but {short(scheduler)} is a shape. "
                 f"ScheduledLR(optimizer, shape) is its scheduler."
             )
         if isinstance(scheduler, type) or not callable(getattr(scheduler, "step", None)):
             raise Mistake(
                 f"fair should return a scheduler, an object with a method step(), not "
-                f"{_short(scheduler)}."
+                f"{short(scheduler)}."
             )
         if scheduler is optimizer:
             raise Mistake("fair should return the scheduler, not the optimizer.")

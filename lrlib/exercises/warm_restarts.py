@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lrlib.cosine_annealing import CosineAnnealing
-from lrlib.exercises import Mistake, _short, call, letters, number, passed, schedule
+from lrlib.exercises import Mistake, call, letters, number, passed, schedule, short
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
 from lrlib.trace import LRTrace
@@ -287,7 +287,7 @@ def check_first_cycle(first_cycle: Callable[[int, int, int], int]) -> None:
             raise Mistake(f"{where}: raise ValueError, not {type(error).__name__}.") from error
         raise Mistake(
             f"{where}, not even with a first cycle of one step, yet you returned "
-            f"{_short(answer)}: raise a ValueError that says so."
+            f"{short(answer)}: raise a ValueError that says so."
         )
     passed("your runs end where a cycle does, and no longer cycle would fit.")
 
@@ -315,7 +315,7 @@ def _whole(first_cycle: Callable[[int, int, int], int], *case: int) -> int:
                 f"{where}{float(answer):.6g}, a float. T_0 counts steps: make it an int, in the "
                 f"direction in which the cycles still fit."
             )
-        raise Mistake(f"{where}{_short(answer)}: return one whole number, the T_0 to use.")
+        raise Mistake(f"{where}{short(answer)}: return one whole number, the T_0 to use.")
     if answer < 1:
         raise Mistake(f"{where}{answer}: a cycle has at least one step.")
     return int(answer)
@@ -709,7 +709,7 @@ def _expect_gains(answer: Any, small: _Small) -> None:
         gains = np.asarray(answer, dtype=float)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise Mistake(
-            f"return an array with one difference for each seed, not {_short(answer)}."
+            f"return an array with one difference for each seed, not {short(answer)}."
         ) from None
     if gains.shape != (n,):
         raise Mistake(
@@ -912,7 +912,7 @@ def _classes(answer: Any, n: int, classes: int) -> torch.Tensor:
     try:
         answer = torch.as_tensor(answer)
     except Exception:
-        raise Mistake(f"return a tensor of classes, not {_short(answer)}.") from None
+        raise Mistake(f"return a tensor of classes, not {short(answer)}.") from None
     if answer.shape == (n, classes):
         rows = answer.real.double().sum(1)
         what = "probabilities" if torch.allclose(rows, torch.ones(n).double()) else "scores"
