@@ -102,7 +102,7 @@ def gains(result):
 
 def show_gains(result):
     for name, gain in gains(result).items():
-        half = stats.sem(gain) * stats.t.ppf(0.975, gain.size - 1)  # 95 % interval
+        half = lab.half_interval(gain)  # 95 %, over seeds
         print(f"{name:10}: {gain.mean():+5.1f} points, ± {half:.1f}")
 
 

@@ -465,12 +465,9 @@ plt.show()
 
 # %%
 fig, ax = plt.subplots(figsize=(7.6, 3.2))
-for y, (name, look) in enumerate(LOOKS.items()):
-    gain = error["fixed"] - error[name]
-    half = stats.sem(gain) * stats.t.ppf(0.975, gain.size - 1)
-    ax.errorbar(gain.mean(), -y, xerr=half, fmt="o", color=look["color"], capsize=4)
-ax.axvline(0, color="0.6", linewidth=1)
-ax.set_yticks([-y for y in range(len(LOOKS))], LOOKS)
+over_fixed = {name: error["fixed"] - error[name] for name in LOOKS}
+colors = {name: look["color"] for name, look in LOOKS.items()}
+figures.intervals(ax, over_fixed, colors)
 ax.set(xlabel="gain over the fixed rate (points of test error, 95 % interval)")
 ax.set_title("÷100 gains nothing that we can see; the line gains most")
 plt.show()

@@ -302,13 +302,9 @@ for name, row, k in zip(shapes, test, best, strict=True):
 # %%
 order = sorted(shapes, key=lambda name: error[name].mean())
 fig, ax = plt.subplots(figsize=(7.6, 3.6))
-for y, name in enumerate(order):
-    more = error[name] - error["cosine"]
-    half_width = stats.sem(more) * stats.t.ppf(0.975, more.size - 1)
-    color = SHAPES[name][1]["color"] if name in SHAPES else "0.4"
-    ax.errorbar(more.mean(), -y, xerr=half_width, fmt="o", color=color, capsize=4)
-ax.axvline(0, color="0.6", linewidth=1)
-ax.set_yticks([-y for y in range(len(order))], order)
+colors = dict.fromkeys(order, "0.4")
+colors |= {name: look["color"] for name, (_, look) in SHAPES.items()}
+figures.intervals(ax, {name: error[name] - error["cosine"] for name in order}, colors)
 ax.set(xlabel="test error, points above the cosine's (left is better; 95 % interval)")
 ax.set_title("What beats the cosine does not arrive slowly")
 plt.show()
@@ -347,7 +343,7 @@ lab.claim(
 # reversed here.
 
 # %%
-same = list(grid).index(grid[np.isclose(grid, 0.08)][0])
+same = int(np.abs(grid - 0.08).argmin())
 loss = result.train_loss[:, same]
 i, k = (list(shapes).index(name) for name in ("cosine", "linear"))
 fig, (top, bottom) = plt.subplots(
@@ -407,7 +403,7 @@ floors = lab.sweep(task, shapes_to, [grid[same]], lab.seeds(12), **settings)
 by_factor = 100 * floors.at("test_error")[:, 0]
 for f, e in zip(factors, by_factor, strict=True):
     more = e - by_factor[factors.index(0.1)]
-    half_width = stats.sem(more) * stats.t.ppf(0.975, more.size - 1)
+    half_width = lab.half_interval(more)
     print(f"to {f:4.0%}: {e.mean():.1f} %, against 10 %:", end=" ")
     print(f"{more.mean():+.1f} ± {half_width:.1f} points")
 

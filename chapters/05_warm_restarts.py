@@ -43,7 +43,6 @@ from lrlib import (
     lab,
 )
 from lrlib.lab import figures
-from scipy import stats
 
 figures.use_style()
 
@@ -238,7 +237,7 @@ print({name: round(peak, 3) for name, peak in peaks.items()})
 error = dict(zip(shapes, 100 * result.at("test_error", T)[:, 0], strict=True))
 for name, runs in error.items():
     more = runs - error["one cosine"]
-    half = stats.sem(more) * stats.t.ppf(0.975, more.size - 1)
+    half = lab.half_interval(more)
     print(f"{name:17}: {runs.mean():.1f} %, {more.mean():+.1f} ± {half:.1f} points")
 
 # %%
@@ -510,7 +509,7 @@ figures.band(left, rates, all_five.T, marker="o", color=pink, label="ensemble of
 level = np.tile(error["one cosine"][:, None], len(rates))
 figures.band(left, rates, level, color=blue, label="one cosine, tuned")
 gain = last - all_five
-half = stats.sem(gain, axis=1) * stats.t.ppf(0.975, gain.shape[1] - 1)
+half = lab.half_interval(gain)
 right.errorbar(rates, gain.mean(1), yerr=half, color=pink, marker="o", capsize=4)
 right.axhline(0, color="0.6", linewidth=1)
 for ax, label in (
@@ -548,7 +547,6 @@ for rate, rise in zip(rates, (hump(lines(rate, 0, 4)) for rate in rates), strict
 # leave out, chosen by its own validation error on the tuning seeds.
 
 # %%
-gain = last - all_five
 lab.claim("peak 0.057: gain of the ensemble on its last (points)", gain[1], below=1)
 
 # %%

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from lrlib import Constant
 from lrlib.lab import digits_task, figures, sweep
@@ -98,3 +99,14 @@ def test_loss_and_rate_draws_what_was_measured_and_applied():
     top, bottom = figures.loss_and_rate(result, {"drop": ("a", 1, {"color": "red"})})
     assert top.lines[0].get_ydata() == pytest.approx(np.median(result.train_loss[0, 1], axis=0))
     assert bottom.lines[0].get_ydata() == pytest.approx(0.2 * shape.sample(6))
+
+
+def test_intervals_has_a_row_for_each_with_mean_and_interval(ax):
+    runs = {"a": np.array([1.0, 2.0, 4.0]), "b": np.array([-1.0, 0.0, 1.5])}
+    figures.intervals(ax, runs, {"a": "red", "b": "blue"})
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    for y, (bars, values) in enumerate(zip(ax.containers, runs.values(), strict=True)):
+        interval = ttest_1samp(values, 0).confidence_interval()
+        assert bars.lines[0].get_xydata()[0] == pytest.approx([values.mean(), -y])
+        drawn = bars.lines[2][0].get_segments()[0][:, 0]
+        assert drawn == pytest.approx([interval.low, interval.high])

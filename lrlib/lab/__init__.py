@@ -1,7 +1,7 @@
 """The lab: what the chapters experiment with. Needs the extra `book`: pip install 'lrlib[book]'."""
 
 from lrlib.lab.data import Dataset, load_digits, load_mnist1d
-from lrlib.lab.evidence import ClaimError, Evidence, claim
+from lrlib.lab.evidence import ClaimError, Evidence, claim, half_interval
 from lrlib.lab.models import Task, digits_task, mlp, mnist1d_task, squared_error
 from lrlib.lab.noisy_quadratic import NoisyQuadratic, OptimalRates
 from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
@@ -20,6 +20,7 @@ __all__ = [
     "claim",
     "device",
     "digits_task",
+    "half_interval",
     "load_digits",
     "load_mnist1d",
     "mlp",

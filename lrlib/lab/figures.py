@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lrlib import _checks
+from lrlib.lab.evidence import half_interval
 
 if TYPE_CHECKING:
     from lrlib.lab.sweep import SweepResult
@@ -75,6 +76,15 @@ def band(
     ax.fill_between(
         np.asarray(x)[kept], low, high, color=drawn.get_color(), alpha=0.18, linewidth=0
     )
+
+
+def intervals(ax: Axes, runs: dict[str, np.ndarray], colors: dict[str, object]) -> None:
+    """One row for each of `runs`, from the top: mean over seeds and 95 % interval; a line at 0."""
+    for y, (name, values) in enumerate(runs.items()):
+        half = half_interval(values)
+        ax.errorbar(np.mean(values), -y, xerr=half, fmt="o", color=colors[name], capsize=4)
+    ax.axvline(0, color="0.6", linewidth=1)
+    ax.set_yticks([-y for y in range(len(runs))], list(runs))
 
 
 def shades(n: int) -> list[tuple[float, float, float, float]]:
