@@ -439,6 +439,43 @@ def test_a_best_peak_on_the_edge_of_the_grid_is_refused(errors, message):
         result_of(errors).best_peaks()
 
 
+def test_a_seed_is_judged_at_the_peak_that_the_others_choose():
+    errors = [[0.9, 0.9, 0.9], [0.1, 0.3, 0.3], [0.4, 0.2, 0.2], [0.9, 0.9, 0.9]]
+    judged, peaks = result_of(errors, (1, 2, 3, 4)).judged("val_error")
+    # Seed 0 favours peak 2, and its own vote would have made it the choice of all.
+    assert peaks["a"].tolist() == [3, 2, 2]
+    assert judged["a"].tolist() == [0.4, 0.3, 0.3]
+
+
+def test_seeds_that_diverge_count_for_the_others_choice():
+    errors = [[0.9, 0.9, 0.9], [0.3, 0.3, 0.3], [np.nan, 0.1, 0.1], [0.9, 0.9, 0.9]]
+    judged, peaks = result_of(errors, (1, 2, 3, 4)).judged("val_error")
+    assert peaks["a"].tolist() == [3, 2, 2]
+    assert np.isnan(judged["a"]).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("errors", "error", "message"),
+    [
+        ([[0.1] * 3, [0.2] * 3, [0.3] * 3], GridEdgeError, r"a: the peaks chosen, \[0\.1\], reach"),
+        (
+            [[0.0, 0.3, 0.3], [0.2, 0.2, 0.2], [0.3, 0.3, 0.3]],
+            GridEdgeError,
+            r"a: the peaks chosen, \[0\.1, 0\.2\], reach the edge .* widen",
+        ),
+        ([[np.nan] * 3] * 3, GridEdgeError, "a: at every peak of .* a run diverged"),
+        (
+            [[0.2, 0.2], [0.1, 0.1], [0.2, 0.2]],
+            ValueError,
+            r"seeds must be at least 3, got \(0, 1\)",
+        ),
+    ],
+)
+def test_judging_refuses_edges_divergence_and_too_few_seeds(errors, error, message):
+    with pytest.raises(error, match=message):
+        result_of(errors).judged("val_error")
+
+
 def test_a_real_grid_has_its_best_peak_inside():
     result = sweep(digits_task(), {"a": Constant()}, [1e-4, 0.05, 1e3], [1, 2], steps=60)
     assert result.best_peaks() == {"a": 0.05}

@@ -153,6 +153,36 @@ class SweepResult:
             best[name] = float(peaks[i])
         return best
 
+    def judged(
+        self, metric: str = "test_error", by: str = "val_error", step: int | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Every seed's `metric` at the peak that all *other* seeds choose for its schedule.
+
+        They choose the peak of their lowest mean `by`; one at which any of them diverged counts as
+        infinitely bad. No seed is judged at a peak that it helped to choose, and no seed is spent
+        on tuning alone. Returns name -> metric, (seeds,), and name -> peak, (seeds,). Raises
+        GridEdgeError if a chosen peak is the first or last of its grid: widen the grid then, and
+        ValueError if there are fewer than three seeds.
+        """
+        if len(self.seeds) < 3:
+            raise ValueError(f"SweepResult.judged: seeds must be at least 3, got {self.seeds}")
+        choice = self.at(by, step).astype(np.float64)
+        choice[np.isnan(choice)] = np.inf
+        values, chosen = self.at(metric, step), {}
+        judged = {}
+        for name, peaks, row, runs in zip(self.schedules, self.peaks, choice, values, strict=True):
+            of_others = np.stack([np.delete(row, k, -1).mean(-1) for k in range(row.shape[-1])], -1)
+            best = of_others.argmin(0)
+            if not np.isfinite(of_others.min(0)).all():
+                raise GridEdgeError(f"{name}: at every peak of {peaks.tolist()} a run diverged")
+            if best.min() == 0 or best.max() == len(peaks) - 1:
+                raise GridEdgeError(
+                    f"{name}: the peaks chosen, {np.unique(peaks[best]).tolist()}, reach the edge "
+                    f"of the grid {peaks.tolist()}; widen the grid"
+                )
+            judged[name], chosen[name] = runs[best, np.arange(len(best))], peaks[best]
+        return judged, chosen
+
 
 def sweep(
     task: Task,
