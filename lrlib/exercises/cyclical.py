@@ -765,8 +765,8 @@ def _expect_cycles(done: _Watched, case: _Case, where: str) -> None:
         if other != half and _close(factors, Cyclical(0.1, other).sample(steps)):
             raise Mistake(
                 f"{where}your cycles have 2 * {other} steps, so {steps} updates see "
-                f"{steps / (2 * other):.3g} of them, and the run ends inside one. Whole cycles of "
-                f"2 * {half} fit, {case.cycles} times."
+                f"{steps / (2 * other):.3g} of them, not {case.cycles}. Half a cycle has {half} "
+                f"steps."
             )
     for least in (float(factors[0]), float(factors.min())):
         if 0 <= least < 1 and _close(factors, Cyclical(least, half).sample(steps)):

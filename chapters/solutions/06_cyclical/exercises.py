@@ -100,7 +100,8 @@ plt.show()
 # "Begins" and "stops" need a measure. Call the loss at the start $a$ and the lowest loss $b$. `base_lr` is the
 # first rate at which the loss has come a fifth of the way from $a$ down to $b$, `max_lr` the first at which it
 # has come four fifths of the way. All this is meant without the noise, which you have to average away. In the
-# checker's tests the loss falls over 60 steps or more, and noise has a standard deviation of up to 0.15 nats.
+# checker's tests 60 readings or more lie between the two rates, and the noise has a standard deviation of up to
+# 0.15 nats.
 #
 # `rates` and `losses` are arrays of the same length, the rates rising, by a constant factor or by a constant amount.
 # From some step on the losses may be infinite or NaN. Return `(base_lr, max_lr)`; under noise a factor of 1.5
@@ -135,7 +136,7 @@ check.check_bounds(bounds)
 # gradients that are drawn. `start(peak, seed)` begins a run. It returns the optimizer, plain SGD whose rate is
 # `peak`, and two functions: `update()` makes one optimizer step with a noisy gradient, `loss()` is the loss
 # of the present weights. `seed` decides the initial weights and the noise. A run has 6 epochs of 40 batches;
-# the rate is to climb for two epochs and to fall for two.
+# the rate is to climb for two epochs and to fall for two, as Smith recommends (a step size of 2 to 10 epochs).
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -205,11 +206,11 @@ def flaws():
 check.check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "run-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Write what `careless` should have been: a run of `epochs * batches` updates that sees `cycles` whole cycles
-# (ignore what a step size of two epochs would give), each climbing for as long as it falls, between a tenth of
-# the peak and the peak. You may count on a number of updates that `2 * cycles` divides. Nothing but the rate
-# is to change, and the run is judged by the loss after its last update. Return this loss. The checker passes
-# in a `start` of its own and watches what your updates apply.
+# Write what `careless` should have been: a run of `epochs * batches` updates, filled by `cycles` whole cycles.
+# Each climbs from a tenth of the peak to the peak and falls for as long; how many steps that takes now follows
+# from the length of the run, which `2 * cycles` divides. Nothing but the rate is to change, and the run is
+# judged by the loss after its last update. Return this loss. The checker passes in a `start` of its own and
+# watches what your updates apply.
 
 
 # %% nbgrader={"grade": false, "grade_id": "run", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -268,8 +269,8 @@ for name, rival in rivals.items():
 # ## 5. Against the rate, and through a crash (3 points)
 #
 # The momentum is to move against the rate: where the rate is lowest it is the one the optimizer was built with,
-# and at the peak 8/9 of that. The job may crash at any time, and what goes on is a new process with a new model
-# and a new optimizer, which must not be told apart from one that never stopped.
+# and at the peak 8/9 of that. The job may crash at any time, and a new process, with a new model and a new
+# optimizer, goes on from what was saved. It should then do exactly what a process that never stopped would do.
 #
 # Write the loop. `train(model, optimizer, update, shape, stop, saved)` goes on until `stop` updates have been
 # made since the start of the run, and returns what the next call needs. `saved` is what the last call returned,
@@ -283,8 +284,8 @@ for name, rival in rivals.items():
 # and weights with those of a run without a crash, bit for bit.
 #
 # Before you start: list what a process knows in the middle of a run and a new one does not. When your loop
-# passes, take one entry after the other out of what you save. Which loss would you have noticed from the
-# training loss alone?
+# passes, take one entry after the other out of what you save. Which omission would the training loss have
+# shown you?
 
 
 # %% nbgrader={"grade": false, "grade_id": "train", "locked": false, "schema_version": 3, "solution": true, "task": false}
