@@ -143,6 +143,6 @@ def test_the_language_task():
     task = language_task("post", depth=1, width=8, context=6, language=language)
     assert (task.data.classes, task.loss) == (4, token_loss)
     assert task.model(0)(task.data.val_x).shape == (512, 6, 4)
-    assert language_task().data.train_x.max() == 15
+    assert language_task().data.train_x.max() == 7
     first, again = (task.model(1).state_dict() for _ in range(2))
     assert all(torch.equal(p, again[name]) for name, p in first.items())

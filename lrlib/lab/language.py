@@ -38,8 +38,8 @@ class SyntheticLanguage:
     Entropies are in nats per token. Raises TypeError or ValueError for bad arguments.
     """
 
-    vocabulary: int = 16
-    concentration: tuple[float, ...] = (8.0, 2.0)
+    vocabulary: int = 8
+    concentration: tuple[float, ...] = (8.0, 1.0)
     seed: int = 0
 
     def __post_init__(self) -> None:
