@@ -112,8 +112,8 @@ class SyntheticLanguage:
     def floor(self, context: int) -> float:
         """The lowest expected loss that any model can have on windows of `context` tokens.
 
-        The mean of the entropies at its positions. It is above the entropy rate, since the first
-        positions see fewer tokens than the next one depends on.
+        The mean of the entropies at its positions. With an order above 1 it is above the entropy
+        rate, since the first positions see fewer tokens than the next one depends on.
         """
         context = _checks.integer("SyntheticLanguage.floor", "context", context, minimum=1)
         return float(self.entropies(context)[1:].mean())

@@ -75,7 +75,7 @@ def _norm(width: int, there: bool) -> nn.Module:
 
 
 class Transformer(nn.Module):
-    """A decoder-only transformer: tokens int64 (batch, context) -> logits (…, vocabulary)."""
+    """Tokens int64 (batch, context) -> logits (batch, context, vocabulary); see `transformer`."""
 
     def __init__(
         self, vocabulary: int, context: int, width: int, depth: int, heads: int, norm: str
@@ -105,10 +105,10 @@ def transformer(
     heads: int = 2,
     norm: str = "pre",
 ) -> Transformer:
-    """A small decoder-only transformer without biases and dropout, for the general sweep.
+    """A small decoder-only transformer without biases, buffers and dropout.
 
-    It maps int64 tokens (batch, up to `context`) to logits (batch, …, vocabulary) of the token
-    after each; no output depends on a later token. `depth` blocks of attention with `heads` heads
+    It maps int64 tokens (batch, up to `context`) to logits (…, vocabulary) of the token after
+    each; no output depends on a later token. `depth` blocks of attention with `heads` heads
     and a ReLU network; `norm` places their layer norm: "pre" (with one more before the head),
     "post" or "none".
 
