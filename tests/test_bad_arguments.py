@@ -35,12 +35,14 @@ from lrlib import (
 )
 from lrlib.lab import (
     NoisyQuadratic,
+    SyntheticLanguage,
     Task,
     batches,
     claim,
     device,
     digits_task,
     figures,
+    language_task,
     load_digits,
     mlp,
     scale,
@@ -49,6 +51,7 @@ from lrlib.lab import (
     squared_error,
     steps,
     sweep,
+    transformer,
 )
 
 NAN, INF = math.nan, math.inf
@@ -111,6 +114,8 @@ def peaks(value):
 
 RAMP, ENDLESS = Ramp(5), Sawtooth(3)
 NET, ONES = nn.Sequential(nn.Linear(1, 2)), torch.ones(1, 1)
+LANGUAGE = SyntheticLanguage(4, (8.0, 2.0))
+TOKENS = ([0, 1], [[0.0, 1.0]], [[0, 4]], [[-1, 0]], [["a"]])
 NAMED = SimpleNamespace()  # something of the wrong kind, with a repr
 
 # (what is called with the value, the argument as the message names it, bad values)
@@ -274,6 +279,40 @@ TABLE = [
     ("mlp", lambda v: mlp(3, v), "sizes", [0, -1, 2.5, "2"]),
     ("mlp", lambda v: mlp(3, 2, activation=v), "activation", ["gelu", None]),
     ("model", TASK.model, "seed", [-1, 0.5, "0"]),
+    ("entropy", TASK.data.entropy, "name", ["validation", None]),
+    ("transformer", lambda v: transformer(v, 4), "vocabulary", [1, 0, 2.5, "9", None, True]),
+    ("transformer", lambda v: transformer(4, v), "context", [0, -1, 2.5, None]),
+    ("transformer", lambda v: transformer(4, 4, width=v), "width", [0, -16, 2.5, "16"]),
+    ("transformer", lambda v: transformer(4, 4, depth=v), "depth", [0, -1, 2.0, None]),
+    ("transformer", lambda v: transformer(4, 4, heads=v), "heads", [0, 3, 32, 2.0, None]),
+    ("transformer", lambda v: transformer(4, 4, norm=v), "norm", ["Pre", "batch", None, 1]),
+    ("language_task", language_task, "norm", ["Pre", None]),
+    ("language_task", lambda v: language_task(depth=v), "depth", [0, 1.5]),
+    ("language_task", lambda v: language_task(language=v), "language", ["latin", 16]),
+    # the synthetic language
+    ("SyntheticLanguage", SyntheticLanguage, "vocabulary", [1, 0, 33, 16.0, "16", None, True]),
+    (
+        "SyntheticLanguage",
+        lambda v: SyntheticLanguage(4, v),
+        "concentration",
+        [(), 8.0, "x", None, [[8.0, 2.0]]],
+    ),
+    ("SyntheticLanguage", lambda v: SyntheticLanguage(4, (8, v)), "concentration", [0.0, NAN, INF]),
+    ("SyntheticLanguage", lambda v: SyntheticLanguage(seed=v), "seed", [-1, 0.5, None]),
+    ("entropies", LANGUAGE.entropies, "context", [-1, 2.5, None]),
+    ("floor", LANGUAGE.floor, "context", [0, 2.5, None]),
+    ("sample", lambda v: LANGUAGE.sample(v, 3, 0), "sequences", [0, 1.5, None]),
+    ("sample", lambda v: LANGUAGE.sample(3, v, 0), "length", [0, 1.5, None]),
+    ("sample", lambda v: LANGUAGE.sample(3, 3, v), "seed", [-1, 1.5, None]),
+    ("next_token", LANGUAGE.next_token, "tokens", [np.array(v) for v in TOKENS]),
+    ("dataset", LANGUAGE.dataset, "context", [0, 1.5, None]),
+    ("dataset", lambda v: LANGUAGE.dataset(3, train=v), "train", [0, 1.5]),
+    ("dataset", lambda v: LANGUAGE.dataset(3, val=v), "val", [0, 1.5]),
+    ("dataset", lambda v: LANGUAGE.dataset(3, test=v), "test", [0, 1.5]),
+    ("dataset", lambda v: LANGUAGE.dataset(3, seed=v), "seed", [-1, 1.5]),
+    ("expected_loss", lambda v: LANGUAGE.expected_loss(None, v), "context", [0, 8, 1.5, None]),
+    ("expected_loss", lambda v: LANGUAGE.expected_loss(None, 3, v), "windows", [0, 1.5]),
+    ("expected_loss", lambda v: LANGUAGE.expected_loss(None, 3, 5, v), "seed", [-1, None]),
     # sweep
     ("sweep", lambda v: run(task=v), "task", ["mnist1d", None]),
     ("sweep", lambda v: run(schedules=v), "schedules", [{}, None, Constant(), [Constant()]]),

@@ -15,9 +15,11 @@ from torch.nn import functional as F
 from lrlib import Constant, Cyclical, LRTrace, ScheduledLR
 from lrlib.lab import (
     GridEdgeError,
+    SyntheticLanguage,
     Task,
     batches,
     digits_task,
+    language_task,
     load_digits,
     mlp,
     mnist1d_task,
@@ -127,6 +129,63 @@ def test_the_full_batch_equals_a_plain_loop():
     (task, _), (_, build) = TASKS["tanh, squared error"], OPTIMIZERS["momentum"]
     result = sweep(task, {"a": SHAPE}, 0.03, [2], steps=60, batch_size=None, keep_states=True)
     assert_same_run(result, task, build, SHAPE, 2, 60, batch_size=None)
+
+
+LANGUAGE = SyntheticLanguage(5, (4.0, 1.0))
+
+
+def language(norm):
+    return language_task(norm, depth=2, width=8, context=6, language=LANGUAGE)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post", "none"])
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # vmap warns of what it must loop
+def test_a_transformer_equals_a_plain_loop(norm):
+    (options, build), task = OPTIMIZERS["adamw"], language(norm)
+    shape = Ramp(10, 0.03, 0.1).then(HalfCosine(50))
+    result = sweep(task, {"a": shape}, 0.03, [4, 6], steps=60, keep_states=True, **options)
+    assert_same_run(result, task, build, shape, 6, 60)
+
+
+def test_metrics_of_a_transformer_equal_a_direct_computation(monkeypatch):
+    monkeypatch.setattr(import_module("lrlib.lab.sweep"), "_EVAL_CHUNK", 2_000)
+    task = language("pre")
+    result = sweep(
+        task,
+        SHAPES,
+        [0.01, 0.02],
+        [5, 3],
+        steps=20,
+        optimizer="adamw",
+        evaluate=("train", "val"),
+        keep_states=True,
+    )
+    model = result.model("ramp", 0.02, 3)
+    for split in ("train", "val"):
+        x, y = task.data.split(split)
+        with torch.no_grad():
+            outputs = model(x)
+        answers = outputs.argmax(-1)
+        right = answers == y if split == "train" else y.gather(-1, answers.unsqueeze(-1))
+        error = 1 - right.double().mean().item()
+        assert result.at(f"{split}_error")[1, 1, 1] == pytest.approx(error, abs=1e-3)
+        loss = task.loss(outputs, y).item()
+        assert result.at(f"{split}_loss")[1, 1, 1] == pytest.approx(loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["pre", "none"])
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
+def test_a_transformer_that_diverges_leaves_the_others_bit_identical(norm):
+    wild, tame = (
+        sweep(language(norm), SHAPES, [0.01, 0.02, last], [5, 3], steps=20, optimizer="adamw")
+        for last in (1e30, 0.03)
+    )
+    assert np.isfinite(tame.train_loss).all()
+    assert (wild.train_loss[:, :2] == tame.train_loss[:, :2]).all()
+    assert np.isnan(wild.train_loss[:, 2, :, 5:]).all()
+    for metric in tame.metrics:
+        assert (wild.at(metric)[:, :2] == tame.at(metric)[:, :2]).all()
+        assert np.isnan(wild.at(metric)[:, 2]).all()
 
 
 @pytest.mark.parametrize("name", [name for name, (_, fits) in TASKS.items() if fits])

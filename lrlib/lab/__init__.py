@@ -2,7 +2,17 @@
 
 from lrlib.lab.data import Dataset, load_digits, load_mnist1d
 from lrlib.lab.evidence import ClaimError, Evidence, claim, half_interval
-from lrlib.lab.models import Task, digits_task, mlp, mnist1d_task, squared_error
+from lrlib.lab.language import SyntheticLanguage
+from lrlib.lab.models import (
+    Task,
+    digits_task,
+    language_task,
+    mlp,
+    mnist1d_task,
+    squared_error,
+    token_loss,
+    transformer,
+)
 from lrlib.lab.noisy_quadratic import NoisyQuadratic, OptimalRates
 from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
 from lrlib.lab.sweep import GridEdgeError, SweepResult, batches, sweep
@@ -15,12 +25,14 @@ __all__ = [
     "NoisyQuadratic",
     "OptimalRates",
     "SweepResult",
+    "SyntheticLanguage",
     "Task",
     "batches",
     "claim",
     "device",
     "digits_task",
     "half_interval",
+    "language_task",
     "load_digits",
     "load_mnist1d",
     "mlp",
@@ -31,4 +43,6 @@ __all__ = [
     "squared_error",
     "steps",
     "sweep",
+    "token_loss",
+    "transformer",
 ]

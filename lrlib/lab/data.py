@@ -20,7 +20,12 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Inputs (float32, shape (n, features)) and labels (int64, shape (n,)) in three splits."""
+    """Inputs and labels in three splits.
+
+    Inputs are float32 features, (n, features), or int64 tokens, (n, context). Labels are classes,
+    int64, (n,) or one for every token, (n, context); or distributions over the classes, float32,
+    with the classes as a last dimension.
+    """
 
     name: str
     classes: int
@@ -36,6 +41,16 @@ class Dataset:
         _checks.choice("Dataset.split", "name", name, SPLITS)
         return getattr(self, f"{name}_x"), getattr(self, f"{name}_y")
 
+    def entropy(self, name: str) -> float:
+        """The mean entropy of the labels of a split, in nats: no cross-entropy on it is lower.
+
+        0 if the labels are classes.
+        """
+        labels = self.split(name)[1]
+        if not labels.is_floating_point():
+            return 0.0
+        return float(torch.special.entr(labels.double()).sum(-1).mean())
+
     def with_label_noise(self, rate: float, seed: int = 0) -> Dataset:
         """The same data with a share `rate` of the *training* labels made wrong.
 
@@ -44,6 +59,11 @@ class Dataset:
         """
         rate = _checks.number("with_label_noise", "rate", rate, minimum=0, maximum=1)
         seed = _checks.integer("with_label_noise", "seed", seed, minimum=0)
+        if self.train_y.dim() != 1:
+            raise ValueError(
+                f"with_label_noise: every example must have one label, got train_y of shape "
+                f"{tuple(self.train_y.shape)}"
+            )
         rng = np.random.default_rng(seed)
         labels = self.train_y.numpy().copy()
         chosen = rng.permutation(len(labels))[: round(rate * len(labels))]

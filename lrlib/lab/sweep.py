@@ -21,7 +21,7 @@ from lrlib.lab.models import Task
 from lrlib.schedule import Schedule
 
 OPTIMIZERS = ("sgd", "adamw")
-_EVAL_CHUNK = 50_000  # slices × examples evaluated at once; bounds the memory of an evaluation
+_EVAL_CHUNK = 50_000  # slices × labels evaluated at once; bounds the memory of an evaluation
 
 
 class GridEdgeError(RuntimeError):
@@ -388,8 +388,9 @@ def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
     slices, threads = work.plan.slices, torch.get_num_threads()
     on_cpu = work.device.type == "cpu"
     # A part with few examples in a step is mostly Python's own work, which threads cannot share.
-    examples = slices * (work.batch_size or len(work.task.data.train_x))
-    count = min(threads, slices, max(1, examples // 512)) if on_cpu else 1
+    y = work.task.data.train_y
+    labels = slices * (work.batch_size or len(y)) * y[0].numel()
+    count = min(threads, slices, max(1, labels // 512)) if on_cpu else 1
     done, stop = [0] * count, Event()
 
     # Built here, not in the threads: they share torch's random state.
@@ -569,16 +570,24 @@ def _evaluate(stacked: StackedModule, x: Tensor, y: Tensor) -> tuple[Tensor, Ten
     """Mean loss and share of wrong answers of every slice on one split, each of shape (slices,).
 
     The loss is averaged over examples, in chunks; a slice with a non-finite loss is NaN in both.
+    Where labels are distributions, an answer is wrong with the probability of all other classes.
     """
     slices = len(next(iter(stacked.params.values())))
-    chunk = max(1, _EVAL_CHUNK // slices)
+    soft = y.is_floating_point()
+    chunk = max(1, _EVAL_CHUNK // (slices * (y[0, ..., 0] if soft else y[0]).numel()))
     loss, wrong = torch.zeros(2, slices, dtype=torch.float64, device=x.device)
     for start in range(0, len(x), chunk):
         xs, ys = x[start : start + chunk], y[start : start + chunk]
         outputs = stacked.forward(xs.expand(slices, *xs.shape))
         losses = vmap(stacked.loss, in_dims=(0, None))(outputs, ys)
         loss += losses.double() * len(xs)
-        wrong += (outputs.argmax(-1) != ys).double().flatten(1).mean(1) * len(xs)
+        answers = outputs.argmax(-1)
+        if soft:
+            right = ys.expand(outputs.shape).gather(-1, answers.unsqueeze(-1))
+            errors = 1 - right.squeeze(-1).double()
+        else:
+            errors = (answers != ys).double()
+        wrong += errors.flatten(1).mean(1) * len(xs)
     loss, wrong = loss / len(x), wrong / len(x)
     bad = ~torch.isfinite(loss)
     return loss.masked_fill(bad, torch.nan), wrong.masked_fill(bad, torch.nan)
