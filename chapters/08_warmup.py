@@ -1,0 +1,665 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 8 · Warm-up
+#
+# **What you will see.** A transformer that learns nothing at a rate at which another, with a few slow steps first,
+# learns well; a badly scaled network that needs a slow start and a well scaled one that does not; and which of three
+# explanations survives a test.
+#
+# **What you will do.** Measure loss above a floor that is known exactly, and look at the first forty steps one by one.
+#
+# **What you need.** Chapters 1 to 7, or this much of them. $\eta_t$ is the learning rate at step $t$ (updates already
+# made); a schedule is a *shape* whose factor multiplies the *peak*. Plain gradient descent with momentum $\mu$ is unstable in a direction
+# whose curvature exceeds $2(1+\mu)/\eta$ (chapter 1); the largest curvature is called *sharpness*. You should have met Adam and the transformer. A claim's
+# line gives mean, 95 % interval over seeds and what it had to satisfy; bands are the 10th to 90th percentile over
+# seeds, lines the median; losses are in nats. Under a minute on two CPU cores. `LRLIB_SEED` shifts every seed;
+# `LRLIB_SCALE` multiplies the seeds.
+
+# %%
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from lrlib import (
+    Constant,
+    CosineAnnealing,
+    InverseSquareRoot,
+    LRTrace,
+    ScheduledLR,
+    Warmup,
+    lab,
+)
+from lrlib.fixed_learning_rate import largest_hessian_eigenvalue
+from lrlib.lab import figures
+from torch import nn
+
+figures.use_style()
+schedulers = torch.optim.lr_scheduler
+
+# %% [markdown]
+# ## A transformer that learns nothing in 200 steps
+#
+# Chapter 7 found no use for a rise. Nearly every language model is trained with one, so take a language model: a transformer of four layers of
+# width 16, with the normalisation *after* each residual block as in the original (*post-norm*), trained by AdamW. Its
+# language is made up: eight tokens, each drawn from a distribution that depends on the two before it. So the entropy is
+# known exactly, and with it the floor: no model's expected loss lies below it. The loss here is the expected one, over the true
+# distribution of the next token, and its *excess* over the floor is what is left to learn. Peak 0.032, and
+# a cosine to zero over 200 steps, from the start or after a warm-up of 20:
+
+# %%
+language = lab.SyntheticLanguage()
+levels = language.entropies(2)
+print("nats per token, knowing 0, 1, 2 tokens:", np.round(levels, 3))
+T = 200
+
+
+def warm(share, T=T):
+    """Warm-up over a share of T steps, then cosine to zero."""
+    n = round(share * T)
+    if n == 0:
+        return CosineAnnealing(T)
+    return Warmup(n, start_factor=1 / (n + 1)).then(CosineAnnealing(T - n))
+
+
+seeds, shapes = lab.seeds(8), {"none": warm(0), "10 %": warm(0.1)}
+grid = 0.004 * 2.0 ** np.arange(5)
+settings = {"steps": T, "batch_size": 8, "optimizer": "adamw", "evaluate": ["val"]}
+moments = list(range(0, T + 1, 10))
+post = lab.language_task("post")
+result = {"post": lab.sweep(post, shapes, grid, seeds, eval_steps=moments, **settings)}
+floor = post.data.entropy("val")
+
+# %%
+fig, (ax, bottom) = plt.subplots(
+    2, 1, sharex=True, height_ratios=(3, 1), figsize=(7.6, 4.8)
+)
+looks = {"none": figures.look("cosine"), "10 %": figures.look("warm-up")}
+at = list(grid).index(0.032)
+for i, (name, line) in enumerate(looks.items()):
+    excess = result["post"].metrics["val_loss"][i, at] - floor
+    figures.band(ax, moments, excess, **line)
+    bottom.plot(result["post"].lr[i, at, 0], **line)
+for level, text in ((levels[0], "knows frequencies only"), (levels[1], "knows pairs")):
+    ax.axhline(level - floor, color="0.6", linewidth=1, linestyle=":")
+    figures.name_line(ax, 0, level - floor + 0.05, text, color="0.4", fontsize=9)
+figures.name_line(ax, 140, 1.1, "cosine", color=looks["none"]["color"])
+figures.name_line(ax, 120, 0.62, "warm-up, cosine", color=looks["10 %"]["color"])
+ax.set(ylabel="loss above the floor (nats)", ylim=(0, 2))
+bottom.set(xlabel="step", ylabel="applied rate")
+ax.set_title("Without warm-up it learns how frequent each token is, and no more")
+plt.show()
+
+
+# %%
+def excess_at(norm, peak):
+    """Final excess at one peak: one row per shape."""
+    return result[norm].at("val_loss")[:, list(grid).index(peak)] - floor
+
+
+without, with_it = excess_at("post", 0.032)
+lab.claim(
+    "post-norm, peak 0.032: saved by the warm-up (nats)", without - with_it, above=0.3
+)
+
+# %% [markdown]
+# Nothing diverges: no loss is NaN, nothing warns you. The network without warm-up
+# stays at the loss of a model that knows the frequencies of the tokens and ignores the text.
+#
+# > **Predict.** Three explanations are current. The loss is too sharply curved at first. Adam's statistics are
+# > unreliable in its first steps. The first updates are too large compared with the weights. Which one would you test, and how?
+
+# %% [markdown]
+# ## Up in a straight line, and then what you planned
+#
+# Over $n$ steps the factor goes from `start_factor` $f_0$ to 1,
+#
+# $$f_t=f_0+(1-f_0)\frac tn\quad(\text{linear}),\qquad f_t=f_0^{\,1-t/n}\quad(\text{exponential}),$$
+#
+# and then another schedule takes over. Textbooks start at $f_0=0$, so the first update changes nothing; with $f_0=1/(n+1)$ the line
+# goes $\frac1{n+1},\frac2{n+1},\dots$ and no update is wasted. The transformer paper (Vaswani et al., 2017, equation 3) joins a
+# linear warm-up over $n$ steps to a decay with the inverse square root, with $s=t+1$ the number of the update and the peak set by the width $d$:
+#
+# $$\eta=d^{-1/2}\,\min\bigl(s^{-1/2},\;s\,n^{-3/2}\bigr).$$
+
+
+# %%
+def warmup_cosine(t, n, T):
+    if t < n:
+        return (t + 1) / (n + 1)
+    return (1 + np.cos(np.pi * (t - n) / (T - n))) / 2
+
+
+def inverse_square_root(t, n, d):
+    return d**-0.5 * min((t + 1) ** -0.5, (t + 1) * n**-1.5)
+
+
+# %%
+def traced(make_scheduler, steps=T, lr=0.1):
+    """The rates that an optimizer really used."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's SequentialLR warns about itself
+        for _ in range(steps):
+            optimizer.step()
+            scheduler.step()
+    return trace.lr[:, 0]
+
+
+def torch_warmup_cosine(optimizer, n=20):
+    line = schedulers.LinearLR(optimizer, 1 / (n + 1), total_iters=n)
+    cosine = schedulers.CosineAnnealingLR(optimizer, T - n)
+    return schedulers.SequentialLR(optimizer, [line, cosine], milestones=[n])
+
+
+# %% tags=["nbval-check-output"]
+curve = [0.1 * warmup_cosine(t, 20, T) for t in range(T)]
+ours = traced(lambda opt: ScheduledLR(opt, warm(0.1)))
+print("the formula:", np.allclose(ours, curve))
+print("torch:", np.allclose(ours, traced(torch_warmup_cosine)))
+paper = [inverse_square_root(t, 50, 512) for t in range(T)]
+shape = InverseSquareRoot(warmup_steps=50, d_model=512)
+print(
+    "the paper:",
+    np.allclose(traced(lambda opt: ScheduledLR(opt, shape), lr=1.0), paper),
+)
+
+# %%
+fig, ax = plt.subplots(figsize=(7.6, 3))
+curves = {
+    "from 1/(n + 1), then cosine": (warm(0.2), figures.look("warm-up")),
+    "exponential from 0.01": (
+        Warmup(40, 0.01, "exponential"),
+        figures.look("exponential"),
+    ),
+    "inverse square root": (InverseSquareRoot(40), figures.look("inverse square root")),
+}
+for name, (shape, line) in curves.items():
+    ax.plot(shape.sample(T), label=name, **line)
+ax.set(xlabel="step", ylabel="factor", title="Three ways up, each over 40 steps")
+ax.legend(loc="lower right")
+plt.show()
+
+# %% [markdown]
+# ## The exact case: a quadratic wants no warm-up
+#
+# On the noisy quadratic of the earlier chapters (curvatures $1,1/2,\dots,1/100$, batches of 256), warm-up and cosine, each at its best peak below
+# the stability limit:
+
+# %% tags=["nbval-check-output"]
+problem, shares = lab.NoisyQuadratic(batch_size=256), (0, 0.02, 0.05, 0.1, 0.2)
+print("final loss over that of the best schedule found; warm-up:", end="")
+print(*(f"{share:7.0%}" for share in shares))
+for steps in (100, 300, 1000):
+    scores = [problem.score(warm(share, steps), steps) for share in shares]
+    print(f"{steps:5} steps {'':45}", *(f"{score:6.2f}" for score in scores))
+
+# %%
+lab.claim(
+    "1,000 steps: 20 % warm-up over none (ratio)", scores[-1] / scores[0], above=1.1
+)
+
+# %% [markdown]
+# At every length and in both regimes the best warm-up is none. The curvature of a quadratic is the same everywhere, so a rate that is safe later is safe
+# at once, and a slow start only wastes area. Whatever warm-up is for, it must be something that changes during the first steps.
+
+# %% [markdown]
+# ## Post-norm gains a usable peak, pre-norm a little
+#
+# The same transformer with the normalisation *before* each block (*pre-norm*), as most have it today. Five peaks,
+# eight seeds:
+#
+# > **Predict.** Does warm-up move the best peak, or the highest usable one?
+
+# %%
+pre = lab.language_task("pre")
+result["pre"] = lab.sweep(pre, shapes, grid, seeds, **settings)
+
+# %%
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9.4, 3.9))
+for ax, norm in zip(axes, ("post", "pre"), strict=True):
+    for i, (name, line) in enumerate(looks.items()):
+        excess = result[norm].at("val_loss")[i] - floor
+        label = {"none": "cosine", "10 %": "warm-up 10 %, cosine"}[name]
+        figures.band(ax, grid, excess.T, marker="o", label=label, **line)
+    ax.axhline(levels[0] - floor, color="0.6", linewidth=1, linestyle=":")
+    ax.axhline(levels[1] - floor, color="0.6", linewidth=1, linestyle=":")
+    ax.set(title=f"{norm}-norm", xscale="log", xlabel="peak learning rate")
+    ax.set_xticks(grid, [f"{peak:g}" for peak in grid])
+    ax.minorticks_off()
+axes[0].set(ylabel="loss above the floor (nats)", ylim=(0, 1.4))
+axes[1].legend(loc="upper left")
+fig.suptitle(
+    "Warm-up raises the highest usable peak more than it lowers the best loss",
+    fontweight="bold",
+)
+plt.show()
+
+
+# %%
+def usable(norm, shape):
+    """Highest peak of every seed at which the model does better than knowing pairs."""
+    good = result[norm].at("val_loss")[shape] < levels[1]
+    return np.array([grid[row].max() for row in good.T])
+
+
+gain = usable("post", 1) / usable("post", 0)
+lab.claim(
+    "post-norm: highest usable peak, warm-up over none", gain, scale="ratio", above=1.2
+)
+
+# %%
+for norm in ("post", "pre"):
+    best = result[norm].judged("val_loss", by="val_loss")[0]
+    saved = best["none"] - best["10 %"]
+    lab.claim(
+        f"{norm}-norm, tuned peaks: saved by warm-up (nats)",
+        saved,
+        within=(-0.03, 0.15),
+    )
+
+# %%
+saved = np.subtract(*excess_at("pre", 0.032))
+lab.claim("pre-norm, peak 0.032: saved by warm-up (nats)", saved, above=0)
+
+# %%
+worse = -np.subtract(*excess_at("pre", 0.004))
+lab.claim("pre-norm, peak 0.004: lost by warm-up (nats)", worse, above=-0.005)
+
+# %% [markdown]
+# (Dotted: knows frequencies only, and knows pairs.) Warm-up tolerates a higher peak, by a factor of two in post-norm. At the tuned peaks little is left of that, and
+# at a low peak the slow start costs what it costs on a quadratic. So when warm-up seems to matter a lot, ask whether your peak is too
+# high without it; and when you cannot tune, it is cheap insurance. Kalra and Barkeshli (2024) come to the same view on much larger models: its main benefit is to tolerate larger target rates.
+
+# %% [markdown]
+# ## A badly scaled network needs it, a well scaled one does not
+#
+# Warm-up is not about transformers. MNIST-1D, three hidden layers of 100 units, SGD with momentum 0.9, batches of 128, 300
+# steps; torch's default initial weights against He's normal ones made 1.6 times too large.
+#
+# > **Predict.** What will 20 % warm-up do for each?
+
+
+# %%
+def large_weights():
+    """A network whose weights start 1.6 times as large as He initialisation would have them."""
+    model = lab.mlp(40, 100, 100, 100, 10)
+    for layer in model[::2]:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        layer.weight.data *= 1.6
+        nn.init.zeros_(layer.bias)
+    return model
+
+
+data = lab.load_mnist1d()
+tasks = {
+    "default": (lab.Task(data, lambda: lab.mlp(40, 100, 100, 100, 10)), 0.04),
+    "too large": (lab.Task(data, large_weights), 0.01),
+}
+three = {"none": warm(0, 300), "5 %": warm(0.05, 300), "20 %": warm(0.2, 300)}
+mlps, of_mlp = {}, {"steps": 300, "batch_size": 128}
+for name, (task, lowest) in tasks.items():
+    rates = lowest * 2.0 ** np.arange(6 if name == "too large" else 5)
+    mlps[name] = lab.sweep(task, three, rates, seeds, **of_mlp)
+
+# %%
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9.4, 3.9))
+lines = (
+    figures.look("cosine"),
+    {"color": "0.5", "linestyle": "--"},
+    figures.look("warm-up"),
+)
+for ax, (name, runs) in zip(axes, mlps.items(), strict=True):
+    for i, line in enumerate(lines):
+        error = 100 * runs.at("test_error")[i]
+        label = ("cosine", "5 % warm-up", "20 % warm-up")[i]
+        figures.band(ax, runs.peaks[i], error.T, marker="o", label=label, **line)
+    ax.set(title=f"weights: {name}", xscale="log", xlabel="peak learning rate")
+    ax.set_xticks(runs.peaks[0], [f"{peak:g}" for peak in runs.peaks[0]])
+    ax.minorticks_off()
+axes[0].set(ylabel="test error (%)")
+axes[0].legend(loc="upper left")
+fig.suptitle("Warm-up rescues the badly scaled network only", fontweight="bold")
+plt.show()
+
+# %%
+judged = {name: runs.judged()[0] for name, runs in mlps.items()}
+bad = 100 * (judged["too large"]["none"] - judged["too large"]["20 %"])
+lab.claim("weights too large: gained by 20 % warm-up (points)", bad, above=5)
+
+# %%
+good = 100 * (judged["default"]["none"] - judged["default"]["20 %"])
+lab.claim("default weights: gained by 20 % warm-up (points)", good, no_difference=4)
+
+# %% [markdown]
+# Ten points for one network, nothing that we can detect for the other, each at its own tuned peak. Where the start is good, as in chapter 7, no rise is needed.
+#
+# **Is it the large batch?** Goyal et al. (2017) introduced *gradual warm-up* for batches of 8,192, where the rate is scaled up with the batch. Take the well
+# scaled network over five epochs in batches of 256, where the best peak is several times that of small ones:
+
+# %%
+large = lab.sweep(
+    tasks["default"][0],
+    {"none": warm(0, 78), "20 %": warm(0.2, 78)},
+    0.16 * 2.0 ** np.arange(4),
+    seeds,
+    steps=78,
+    batch_size=256,
+)
+at_large, peaks = large.judged()
+print("peaks:", {name: float(np.median(peak)) for name, peak in peaks.items()})
+gained = 100 * (at_large["none"] - at_large["20 %"])
+lab.claim("batch 256, default weights: gained (points)", gained, no_difference=5)
+
+# %% [markdown]
+# A large batch alone does not call for warm-up here, even with a peak that is eight times the 0.04 to 0.08 of batches of 16. Chapter 10 comes back to it with the
+# scaling rules.
+
+# %% [markdown]
+# ## Why: the start is sharp, and slow steps make it flat
+#
+# First explanation. Follow the sharpness of the badly scaled network over its first steps at the peak 0.08, with the
+# limit $2(1+\mu)/\eta_t$ of plain full-batch descent:
+
+# %%
+first_steps = [0, 1, 2, 4, 8, 16, 30, 60]
+task, peak = tasks["too large"][0], 0.08
+early = lab.sweep(
+    task,
+    {name: three[name] for name in ("none", "20 %")},
+    [peak],
+    seeds,
+    steps=60,
+    batch_size=128,
+    eval_steps=first_steps,
+    keep_states=True,
+)
+
+
+# %%
+def sharpness(name, seed, step):
+    model, (x, y) = early.model(name, peak, seed, step), data.split("train")
+    loss = lambda: task.loss(model(x[:300]), y[:300])  # noqa: E731
+    return largest_hessian_eigenvalue(loss, model.parameters(), tol=0.05)[0]
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", RuntimeWarning)  # nearly equal eigenvalues are slow
+    sharp = {
+        name: np.array([[sharpness(name, s, t) for t in first_steps] for s in seeds])
+        for name in early.schedules
+    }
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.9))
+for i, (name, line) in enumerate(
+    zip(early.schedules, (lines[0], lines[2]), strict=True)
+):
+    label = ("cosine", "20 % warm-up")[i]
+    figures.band(axes[0], first_steps, sharp[name], marker="o", label=label, **line)
+    limit = 2 * (1 + 0.9) / early.lr[i, 0, 0]
+    axes[0].plot(limit, color=line["color"], linewidth=1, linestyle=":")
+    figures.band(axes[1], range(60), early.train_loss[i, 0], **line)
+axes[0].set(
+    xlabel="step", ylabel="sharpness (dotted: limit)", yscale="log", ylim=(3, 1000)
+)
+axes[1].set(xlabel="step", ylabel="training loss (nats)", yscale="log")
+axes[0].legend()
+fig.suptitle(
+    "With warm-up the sharpness falls before the limit reaches it", fontweight="bold"
+)
+plt.show()
+
+# %%
+limit = 2 * (1 + 0.9) / peak
+lab.claim(
+    "sharpness at the start over the limit at 0.08",
+    sharp["none"][:, 0] / limit,
+    scale="ratio",
+    above=1.2,
+)
+
+# %%
+jump = early.train_loss[0, 0].max(-1) / early.train_loss[0, 0, :, 0]
+smooth = early.train_loss[1, 0].max(-1) / early.train_loss[1, 0, :, 0]
+lab.claim(
+    "highest loss over the first: cosine over warm-up",
+    jump / smooth,
+    scale="ratio",
+    above=1.05,
+)
+
+# %% [markdown]
+# The start is two to three times too sharp for this rate. Without warm-up the loss jumps up and the network is thrown to where it is flat, within eight steps (a *catapult*, Lewkowycz et al., 2020). With warm-up it gets
+# to the same flatness by descending, and the rate reaches its peak when nothing is sharp any more. By step 60 both are equally flat and have nearly the
+# same loss; ten points of test error later, the difference is what the jump destroyed.
+
+# %% [markdown]
+# ## Why: is it Adam's second moment?
+#
+# Second explanation. Adam divides by $\sqrt{\hat v_t}$, an average of squared gradients. In the first step it is the square of that very gradient, and
+# every weight moves by exactly $\eta$, whatever its gradient (Liu et al., 2020, propose this as the reason for warm-up). The third explanation is
+# about what such steps do to the weights. Both can be seen in the first forty steps of the post-norm transformer at 0.032:
+
+# %%
+first = lab.sweep(
+    post,
+    shapes,
+    [0.032],
+    seeds,
+    **settings | {"steps": 40},
+    eval_steps=list(range(41)),
+    keep_states=True,
+)
+
+
+# %%
+def step_sizes(i):
+    """RMS update over the rate, and norm of the update over that of the weights, per step."""
+    runs = slice(i * len(seeds), (i + 1) * len(seeds))
+    flat = [
+        torch.cat([p[runs].flatten(1) for p in s.values()], 1) for s in first.states
+    ]
+    moved = torch.stack([b - a for a, b in zip(flat, flat[1:], strict=False)], dim=1)
+    weights = torch.stack(flat[:-1], dim=1)
+    rms = moved.square().mean(-1).sqrt().numpy() / first.lr[i, 0]
+    return rms, (moved.norm(dim=-1) / weights.norm(dim=-1)).numpy()
+
+
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.9))
+sizes = [step_sizes(i) for i in (0, 1)]
+for (rms, share), line in zip(sizes, looks.values(), strict=True):
+    figures.band(axes[0], range(40), rms, **line)
+    figures.band(axes[1], range(40), 100 * share, **line)
+axes[0].set(xlabel="step", ylabel="RMS of the update over the rate", ylim=(0, 1.05))
+axes[1].set(xlabel="step", ylabel="update, % of the weights' norm", ylim=(0, None))
+figures.name_line(axes[1], 2, 8, "cosine", color=looks["none"]["color"])
+figures.name_line(axes[1], 22, 3.2, "warm-up", color=looks["10 %"]["color"])
+fig.suptitle(
+    "Adam's first step has size 1 either way; what it does to the weights differs",
+    fontweight="bold",
+)
+plt.show()
+
+# %%
+(rms, share), (rms_warm, share_warm) = sizes
+lab.claim(
+    "first update over the rate, without and with",
+    np.r_[rms[:, 0], rms_warm[:, 0]],
+    within=(0.9, 1.1),
+)
+
+# %%
+largest = share.max(-1) / share_warm.max(-1)
+lab.claim(
+    "largest relative update: cosine over warm-up", largest, scale="ratio", above=2
+)
+
+# %% [markdown]
+# The first update has size one in units of the rate, later ones a fifth of that, with and without warm-up. What
+# differs is the other panel: without warm-up the first ten steps move the weights by more than half of their norm.
+#
+# These figures fit both explanations, so separate them. Hold the rate at *zero* for 20 steps: Adam gathers its statistics and no weight moves. Then start at the peak. If the statistics are the trouble, this
+# is as good as a warm-up; if the size of the steps is, it is no good at all.
+#
+# > **Predict.** Which?
+
+# %%
+lengths = (0, 0.01, 0.02, 0.05, 0.1, 0.2)
+trials = {f"{share:.0%}": warm(share) for share in lengths}
+trials["statistics only"] = Constant(0, total_iters=20).then(CosineAnnealing(T - 20))
+tried = lab.sweep(post, trials, [0.032], seeds, **settings)
+excess = dict(zip(trials, tried.at("val_loss")[:, 0] - floor, strict=True))
+
+# %%
+fig, ax = plt.subplots(figsize=(7.6, 3.4))
+for y, (name, runs) in enumerate(excess.items()):
+    color = "0.3" if name == "statistics only" else figures.look("warm-up")["color"]
+    ax.plot(runs, np.full(len(runs), -y), "o", color=color, alpha=0.4)
+    ax.plot(runs.mean(), -y, "|", color=color, markersize=18)
+ax.set_yticks([-y for y in range(len(excess))], list(excess))
+ax.axvline(levels[1] - floor, color="0.6", linewidth=1, linestyle=":")
+ax.set(xlabel="loss above the floor (nats), eight seeds and their mean", xlim=(0, 1.4))
+ax.set_title("Statistics alone do not help; slow steps do, and a few are not enough")
+plt.show()
+
+# %%
+unhelped = excess["statistics only"] - excess["10%"]
+lab.claim("statistics only less 10 % warm-up (nats)", unhelped, above=0.3)
+
+# %%
+longer = excess["2%"] - excess["20%"]
+lab.claim("2 % warm-up less 20 % (nats)", longer, above=0)
+
+# %% [markdown]
+# With its statistics in order Adam fails as before, so their quality is not what fails here. The size of the first steps is: they
+# carry the weights, in a few dozen updates, to where gradients teach nothing. Kosson et al. (2024) find the same on larger models: limiting the early updates does
+# what warm-up does. (That is for this network and this rate. Where the second moment is estimated from much noisier gradients, it may weigh more.)
+#
+# **How long is enough?** At this peak one or two per cent help some seeds, ten nearly all, and twenty are safest. At a lower peak none would do.
+# So the length goes with the peak: if training is stable with half the warm-up, half is enough.
+
+# %% [markdown]
+# ## Folklore and pitfalls
+#
+# **"Warm-up is for large models."** A network of 25,000 weights gained ten points. **"It is for large batches."** Batches of 256 did
+# not need it, nor is the batch of eight above a large one. **"It lets Adam's statistics settle."** Letting them settle without moving did not help.
+#
+# **A pitfall: the first step at rate zero.** Some libraries (and the textbook's line) start at 0. The first update then does
+# nothing, and with AdamW not even weight decay acts:
+
+# %% tags=["nbval-check-output"]
+weight = torch.ones(1, requires_grad=True)
+optimizer = torch.optim.AdamW([weight], lr=0.1)
+scheduler, trace = ScheduledLR(optimizer, Warmup(4)), LRTrace(optimizer)
+for _ in range(3):
+    weight.grad = torch.ones(1)
+    optimizer.step()
+    scheduler.step()
+    print(f"rate {trace.lr[-1, 0]:.3f}, weight {weight.item():.4f}")
+try:
+    schedulers.LinearLR(optimizer, start_factor=0.0, total_iters=4)
+except ValueError as error:
+    print("torch's LinearLR:", error)
+
+# %% [markdown]
+# It is harmless at 2,000 steps and absurd at four. Say `Warmup(n, start_factor=1 / (n + 1))`.
+#
+# **A pitfall: a warm-up in epochs for a scheduler in steps.** `Warmup(5)`, meant as five epochs of 250 steps, is over after five updates, and the run
+# looks as if it had none. Count in steps: `Warmup(5 * len(loader))`.
+
+# %% tags=["nbval-check-output"]
+meant, written = Warmup(5 * 250), Warmup(5)
+print(
+    "factor after 1 % of 20,000 steps:", meant(200), "meant,", written(200), "written"
+)
+
+# %% [markdown]
+# **A pitfall: the plan that forgets the warm-up.** `Warmup(n).then(CosineAnnealing(T))` ends $n$ steps after the run and never reaches zero. The cosine has
+# `T - n` steps:
+
+# %% tags=["nbval-check-output"]
+n, total_steps = 2_000, 10_000
+for cosine in (CosineAnnealing(total_steps), CosineAnnealing(total_steps - n)):
+    shape = Warmup(n, 1 / (n + 1)).then(cosine)
+    print(f"length {shape.length}, last factor {shape(total_steps - 1):.6f}")
+
+# %% [markdown]
+# ## In your own code
+
+# %%
+model, total_steps = lab.transformer(8, 8, norm="pre"), 200
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.016)
+
+# plain torch, stepped after every batch
+warmup = schedulers.LinearLR(optimizer, start_factor=1 / 21, total_iters=20)
+cosine = schedulers.CosineAnnealingLR(optimizer, T_max=total_steps - 20)
+plain = schedulers.SequentialLR(optimizer, [warmup, cosine], milestones=[20])
+
+# %%
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.016)
+shape = Warmup(20, start_factor=1 / 21).then(CosineAnnealing(total_steps - 20))
+scheduler, trace = ScheduledLR(optimizer, shape), LRTrace(optimizer)
+for _ in range(total_steps):
+    # zero_grad, forward and backward go here
+    optimizer.step()
+    scheduler.step()
+trace.assert_matches(shape, peak=0.016)
+
+# %% [markdown]
+# Recipes as expressions, with the peak in the optimizer (for the original transformer it is 1, since $d$ sets it):
+
+# %% tags=["nbval-check-output"]
+epoch = 1_281_167 // 256  # ImageNet in batches of 256
+recipes = {
+    "vision: 5 of 90 epochs, cosine": Warmup(5 * epoch, 1 / (5 * epoch + 1)).then(
+        CosineAnnealing(85 * epoch)
+    ),
+    "language: 2,000 of 100,000 steps, cosine to a tenth": Warmup(
+        2_000, 1 / 2_001
+    ).then(CosineAnnealing(98_000, min_factor=0.1)),
+    "the original transformer": InverseSquareRoot(warmup_steps=4_000, d_model=512),
+}
+for name, shape in recipes.items():
+    points = [0, 1_000, 4_000, 50_000, 99_999]
+    print(f"{name}:", ", ".join(f"{shape(t):.2g}" for t in points))
+
+# %% [markdown]
+# ## Summary
+#
+# - Warm-up raises the rate to its peak within $n$ steps; start at $1/(n+1)$ to waste none. Then comes what you planned, over the steps that are left.
+# - A post-norm transformer stayed at the frequencies of the tokens at a peak that a warm-up of 20 steps made usable. The highest usable peak doubled; at tuned peaks the
+#   gain was small.
+# - A badly scaled MLP gained ten points by it. A well scaled one gained nothing that we can detect, in batches of 128 and of 256. A quadratic loses.
+# - The start can be too sharp for the peak; slow steps make it flat without a jump.
+# - Adam's first update has the size of the rate in every weight. Gathering its statistics first did not help;
+#   keeping the first updates small did.
+# - At a low peak warm-up is not needed, and costs a little.
+#
+# All these chapters tuned the peak by whole runs, many of them. The next asks how much of that a single short run can replace.
+#
+# ## Exercises
+#
+# In `exercises/08_warmup/`:
+#
+# 1. a warm-up that wastes no step; 2. warm-up and cosine as one schedule; 3. Adam's first updates; 4. what is wrong
+# with this warm-up? 5. open: the shortest warm-up that stays stable.
+#
+# ## References
+#
+# - P. Goyal et al. (2017). *Accurate, large minibatch SGD: training ImageNet in 1 hour.* arXiv:1706.02677. (Section 2.2.)
+# - D. S. Kalra, M. Barkeshli (2024). *Why warmup the learning rate? Underlying mechanisms and improvements.* NeurIPS.
+# - A. Kosson, B. Messmer, M. Jaggi (2024). *Analyzing and reducing the need for learning rate warmup in GPT training.*
+#   NeurIPS.
+# - A. Lewkowycz, Y. Bahri, E. Dyer, J. Sohl-Dickstein, G. Gur-Ari (2020). *The large learning rate phase of deep
+#   learning: the catapult mechanism.* arXiv:2003.02218.
+# - L. Liu et al. (2020). *On the variance of the adaptive learning rate and beyond.* ICLR.
+# - A. Vaswani et al. (2017). *Attention is all you need.* NeurIPS. (Section 5.3, equation 3.)
