@@ -53,6 +53,8 @@ def number(function: Callable[..., Any], *args: Any) -> float:
     answer = call(function, *args)
     try:
         return float(answer)
+    except OverflowError:  # an integer too large for a float
+        return math.inf
     except (TypeError, ValueError):
         raise Mistake(
             f"{function.__name__} should return one number, but returned {short(answer)}."
@@ -61,10 +63,7 @@ def number(function: Callable[..., Any], *args: Any) -> float:
 
 def finite(function: Callable[..., Any], *args: Any) -> float:
     """Like `number`, and finite."""
-    try:
-        answer = number(function, *args)
-    except OverflowError:  # an integer too large for a float
-        answer = math.inf
+    answer = number(function, *args)
     if not math.isfinite(answer):
         shown = ", ".join(short(arg) for arg in args)
         raise Mistake(
