@@ -67,12 +67,17 @@ def stateful():
     return counting
 
 
-def counts_from_zero(t, total, pct_start, div, final):
-    """The fall counts from step 0."""
-    if t <= pct_start * total - 1:
-        return factor(t, total, pct_start, div, final)
-    s = cosine(t / (total - 1))
-    return (1 - s) + s / (div * final)
+def fall_over(done):
+    """A factor with its own idea of how much of the fall is done."""
+
+    def wrong(t, total, pct_start, div, final):
+        peak = pct_start * total - 1
+        if t <= peak:
+            return factor(t, total, pct_start, div, final)
+        s = cosine(done(t, peak, total))
+        return (1 - s) + s / (div * final)
+
+    return wrong
 
 
 # --------------------------------------------------------------------------------------
@@ -160,6 +165,12 @@ def speed_with(
 
 
 speed_up = speed_with()
+
+
+def refuses_infinity(budgets, ours, rival, target):
+    if rival.min(1).max() > target:
+        raise ValueError("not reached")
+    return speed_up(budgets, ours, rival, target)
 
 
 def of_means(budgets, ours, rival, target):
@@ -355,7 +366,17 @@ MISTAKES = [
         factor_with(first=lambda div, final: 1 / (div * final)),
         "begins where the run ends",
     ),
-    (check.check_factor, counts_from_zero, "counts from the peak"),
+    (check.check_factor, fall_over(lambda t, peak, n: t / (n - 1)), "the fall begins at the peak"),
+    (
+        check.check_factor,
+        fall_over(lambda t, peak, n: (t - peak) / (n - 1)),
+        "the fall begins at the peak",
+    ),
+    (
+        check.check_factor,
+        factor_with(rise=lambda p: (1 - math.cos(p)) / 2, fall=lambda p: (1 - math.cos(p)) / 2),
+        "pi is missing",
+    ),
     (
         check.check_factor,
         lambda t, n, p, d, f: d * factor(t, n, p, d, f),
@@ -397,6 +418,14 @@ MISTAKES = [
         steady_with(lambda f, mu, h, m: h * (1 - m) / (1 - mu)),
         "took the height for the rate",
     ),
+    (
+        check.check_steady,
+        lambda shape, high, low, m: [
+            shape(t) / (1 - shape.momentum(low / high)(t)) for t in range(shape.total_steps)
+        ],
+        "ZeroDivisionError.* is a factor on the highest",
+    ),
+    (check.check_steady, lambda *args: steady(*args) * math.inf, "not finite"),
     (check.check_steady, lambda *args: steady(*args)[:-1], "not 39"),
     (check.check_steady, lambda *args: 2 * steady(*args), "step 0 has"),
     (check.check_steady, lambda shape, *args: shape, "array of factors"),
@@ -448,6 +477,12 @@ MISTAKES = [
         "the middle is the",
     ),
     (check.check_speed_up, speed_with(lambda r: (r[0], r[4], r[-1])), "follows the oddest"),
+    (
+        check.check_speed_up,
+        speed_with(lambda r: (r[1], np.median(r), r[-2]), lambda a, b: b / a),
+        "sort the ratios",
+    ),
+    (check.check_speed_up, refuses_infinity, "infinity and 0 are ratios like others"),
     (check.check_speed_up, speed_with(lambda r: (r[2], r[4], r[6])), "third lowest"),
     (check.check_speed_up, speed_with(lambda r: (r[4], r[1], r[7])), "order is low, middle"),
     (

@@ -109,6 +109,10 @@ def _wrong_factors(t: np.ndarray, total: int, pct_start: float, div: float, fina
         shape(rise=_quarter, fall=_quarter),
         "you use a quarter of a cosine. A phase goes from cos(0) = 1 to cos(pi) = -1.",
     )
+    yield (
+        shape(rise=lambda p: (1 - np.cos(p)) / 2, fall=lambda p: (1 - np.cos(p)) / 2),
+        "pi is missing: a phase goes from cos(0) = 1 to cos(pi) = -1.",
+    )
     turned = {"rise": lambda p: 1 - _ease(p), "fall": lambda p: 1 - _ease(p)}
     for phases in (("rise", "fall"), ("rise",), ("fall",)):
         yield (
@@ -126,11 +130,12 @@ def _wrong_factors(t: np.ndarray, total: int, pct_start: float, div: float, fina
     yield shape(end=0.0), "the fall ends at 0, not at 1 / (div_factor * final_div_factor)."
     yield shape(first=0.0), "the rise begins at 0. It begins at 1 / div_factor."
     yield shape(first=bottom), "the rise begins where the run ends. It begins at 1 / div_factor."
-    yield (
-        np.where(t <= up, shape(), (1 - _ease(t / last)) + _ease(t / last) * bottom),
-        "after the peak the factor jumps: the share of the fall that is done counts from the peak, "
-        "not from step 0.",
-    )
+    for done in (t / last, (t - up) / last, (t - up) / total):
+        yield (
+            np.where(t <= up, shape(), 1 - _ease(done) + _ease(done) * bottom),
+            f"the fall begins at the peak, step {up:g}, and ends at step {last}. Which part of it "
+            f"is done at step t?",
+        )
 
 
 # --------------------------------------------------------------------------------------
@@ -144,8 +149,14 @@ def check_steady(steady: Callable[[OneCycle, float, float, float], np.ndarray]) 
         (OneCycle(30, 0.5, "linear", 4, 10), 0.9, 0.5, 0.0),
         (OneCycle(40, three_phase=True), 0.99, 0.8, 0.95),
     ):
-        answer = call(steady, shape, high, low, momentum)
-        where = f"for {shape}, high={high:g}, low={low:g}, momentum={momentum:g}: "
+        where = f"for {short(shape)}, high={high:g}, low={low:g}, momentum={momentum:g}: "
+        no_factor = "What shape.momentum() gives is a factor on the highest momentum."
+        try:
+            answer = call(steady, shape, high, low, momentum)
+        except Mistake as error:
+            if isinstance(error.__cause__, ZeroDivisionError):
+                raise Mistake(f"{error}. Where is your momentum 1? {no_factor}") from error
+            raise
         try:
             given = np.array([float(value) for value in answer])
         except (TypeError, ValueError, RuntimeError):
@@ -155,6 +166,8 @@ def check_steady(steady: Callable[[OneCycle, float, float, float], np.ndarray]) 
             raise Mistake(
                 f"{where}return one factor for each of the {steps} steps, not {given.size}."
             )
+        if not np.isfinite(given).all():
+            raise Mistake(f"{where}some of your factors are not finite. {no_factor}")
         factors = shape.sample(steps)
         height = np.array([shape.height(t) for t in range(steps)])
         mu = high - (high - low) * height
@@ -399,7 +412,15 @@ def check_speed_up(speed_up: Callable[..., tuple[float, float, float]]) -> None:
         (_OURS, np.where(slowest, never, _OURS * _TIMES), "where six rivals never get there, "),
     ):
         tables = _table(ours), _table(rival)
-        answer = call(speed_up, _BUDGETS.copy(), *(table.copy() for table in tables), _TARGET)
+        try:
+            answer = call(speed_up, _BUDGETS.copy(), *(table.copy() for table in tables), _TARGET)
+        except Mistake as error:
+            if isinstance(error.__cause__, ValueError):
+                raise Mistake(
+                    f"{what}your function raised ValueError: {error.__cause__}. On every seed here "
+                    f"one of the two gets there, and infinity and 0 are ratios like others."
+                ) from error
+            raise
         try:
             given = np.array([float(value) for value in answer])
         except (TypeError, ValueError, RuntimeError):
@@ -462,6 +483,7 @@ def _wrong_speed_ups(
         "second lowest and the second highest are asked for.",
     )
     yield (ordered[2], middle, ordered[-3]), "those are the third lowest and the third highest."
+    yield (ratios[1], middle, ratios[-2]), "sort the ratios before you take the second."
     yield (middle, low, high), "the order is low, middle, high."
     yield (high, middle, low), "the order is low, middle, high."
     for kept in (ratios[np.isfinite(ratios)], ratios[np.isfinite(ratios) & (ratios > 0)]):
@@ -648,7 +670,7 @@ def check_price(price: Callable[[float, float, float, float], float]) -> None:
         ]
         _give_hint(answer, mistakes, where)
         raise Mistake(
-            f"{where}with e = E θ², an update at the rate η makes e to (1 - η h)² e + η² c. Do it "
+            f"{where}with e = E θ², an update at the rate η turns e into (1 - η h)² e + η² c. Do it "
             f"twice in both orders, and subtract."
         )
     if abs(finite(price, 0.3, 0.3, 1.0, 1.0)) > 1e-12:
