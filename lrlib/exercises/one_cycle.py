@@ -670,8 +670,8 @@ def check_price(price: Callable[[float, float, float, float], float]) -> None:
         ]
         _give_hint(answer, mistakes, where)
         raise Mistake(
-            f"{where}with e = E θ², an update at the rate η turns e into (1 - η h)² e + η² c. Do it "
-            f"twice in both orders, and subtract."
+            f"{where}with e = E θ², an update at the rate η turns e into (1 - η h)² e + η² c. Do "
+            f"it twice in both orders, and subtract."
         )
     if abs(finite(price, 0.3, 0.3, 1.0, 1.0)) > 1e-12:
         raise Mistake("two equal rates have no order, so the price is 0.")
