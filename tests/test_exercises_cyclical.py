@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import CyclicLR, LambdaLR
 from lrlib import Cyclical, LRTrace, Schedule, ScheduledLR
 from lrlib.exercises import Mistake
 from lrlib.exercises import cyclical as check
+from lrlib.exercises._runs import made_up_loss
 
 # --------------------------------------------------------------------------------------
 # 1. The factor
@@ -779,7 +780,7 @@ def test_what_the_sheet_says_of_the_experiment():
 
 def test_the_made_up_losses_tell_the_likely_mistakes_apart():
     for steps, epochs in ((24, 6), (30, 5), (8, 1)):
-        losses = [check._made_up_loss(n) for n in range(1, steps + 1)]
+        losses = [made_up_loss(n) for n in range(1, steps + 1)]
         at_epochs = losses[steps // epochs - 1 :: steps // epochs]
         assert len(at_epochs) == epochs
         assert losses[-1] > min(losses)

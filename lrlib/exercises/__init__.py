@@ -7,9 +7,12 @@ answer, and prints one line when all is well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from inspect import isfunction
 from typing import Any
+
+import numpy as np
 
 from lrlib.schedule import Schedule
 
@@ -20,6 +23,10 @@ class Mistake(AssertionError):
 
 class NotAttempted(AssertionError):
     """The starter is untouched."""
+
+
+class NotFinite(Exception):
+    """The cause of a Mistake: infinity or NaN."""
 
 
 def call(function: Callable[..., Any], *args: Any) -> Any:
@@ -46,10 +53,42 @@ def number(function: Callable[..., Any], *args: Any) -> float:
     answer = call(function, *args)
     try:
         return float(answer)
+    except OverflowError:  # an integer too large for a float
+        return math.inf
     except (TypeError, ValueError):
         raise Mistake(
             f"{function.__name__} should return one number, but returned {short(answer)}."
         ) from None
+
+
+def finite(function: Callable[..., Any], *args: Any) -> float:
+    """Like `number`, and finite."""
+    answer = number(function, *args)
+    if not math.isfinite(answer):
+        shown = ", ".join(short(arg) for arg in args)
+        raise Mistake(
+            f"{function.__name__}({shown}) returned {answer}, which is no finite number."
+        ) from NotFinite()
+    return answer
+
+
+def ask_twice(function: Callable[..., Any], steps: Iterable[int], *case: Any) -> np.ndarray:
+    """``function(t, *case)`` at all `steps`, asked forwards and backwards: it may not remember."""
+    steps = list(steps)
+    forward = [finite(function, t, *case) for t in steps]
+    backward = [finite(function, t, *case) for t in reversed(steps)][::-1]
+    for t, first, second in zip(steps, forward, backward, strict=True):
+        if first != second:
+            raise Mistake(
+                f"asked twice for step {t}, your function gave {first:.4g} and then {second:.4g}: "
+                f"it remembers the calls before. Compute the factor from the arguments alone."
+            )
+    return np.array(forward)
+
+
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal factors but for rounding: some compute them in float32."""
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=0, atol=1e-6)
 
 
 def schedule(function: Callable[..., Any], *args: Any, example: str) -> Schedule:

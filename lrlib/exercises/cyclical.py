@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import math
 import operator
-import random
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lrlib.cyclical import Cyclical
-from lrlib.exercises import Mistake, call, letters, number, passed, short
+from lrlib.exercises import Mistake, _runs, ask_twice, call, close, letters, passed, short
+from lrlib.exercises._runs import Hints, Run, Start, Watched
 from lrlib.trace import LRTrace
 
 _TOLERANCE = 1e-6  # of a factor: some compute it in float32
-
-Hints = Iterator[tuple[np.ndarray, str]]
 
 # --------------------------------------------------------------------------------------
 # 1. The factor
@@ -31,30 +29,9 @@ Hints = Iterator[tuple[np.ndarray, str]]
 def check_factor(factor: Callable[[int, float, int, int], float]) -> None:
     """Exercise 1: ``factor(t, min_factor, step_size_up, step_size_down)``, the triangle."""
     for case in ((0.25, 8, 4), (0.1, 3, 7), (0.0, 5, 5), (0.5, 1, 1)):
-        steps = range(3 * (case[1] + case[2]) + 3)
-        forward = np.array([_finite(factor, t, *case) for t in steps])
-        backward = np.array([_finite(factor, t, *case) for t in reversed(steps)])[::-1]
-        if differ := [t for t in steps if forward[t] != backward[t]]:
-            t = differ[0]
-            raise Mistake(
-                f"asked twice for step {t}, your function gave {forward[t]:.4g} and then "
-                f"{backward[t]:.4g}: it remembers the calls before. Compute the factor from the "
-                f"arguments alone."
-            )
-        _expect_triangles(forward, np.array(steps), *case)
+        steps = np.arange(3 * (case[1] + case[2]) + 3)
+        _expect_triangles(ask_twice(factor, steps.tolist(), *case), steps, *case)
     passed("up and down in straight lines, each in its own number of steps, for ever.")
-
-
-def _finite(function: Callable[..., Any], *args: Any) -> float:
-    """Like `number`, and finite."""
-    try:
-        answer = number(function, *args)
-    except OverflowError:  # an integer too large for a float
-        answer = math.inf
-    if not math.isfinite(answer):
-        shown = ", ".join(map(str, args))
-        raise Mistake(f"{function.__name__}({shown}) returned {answer}, which is no finite number.")
-    return answer
 
 
 def _height(t: np.ndarray, up: int, down: int) -> np.ndarray:
@@ -65,13 +42,13 @@ def _height(t: np.ndarray, up: int, down: int) -> np.ndarray:
 
 def _expect_triangles(answer: np.ndarray, t: np.ndarray, least: float, up: int, down: int) -> None:
     right = least + (1 - least) * _height(t, up, down)
-    if _close(answer, right):
+    if close(answer, right):
         return
     where = f"with min_factor={least:g}, step_size_up={up}, step_size_down={down}: "
     for wrong, hint in _wrong_triangles(t, least, up, down):
-        if _close(answer, wrong):
+        if close(answer, wrong):
             raise Mistake(where + hint)
-    if answer.max() > 0 and _close(answer / answer.max(), right):
+    if answer.max() > 0 and close(answer / answer.max(), right):
         raise Mistake(
             f"{where}the highest of your factors is {answer.max():.4g}. A factor is the rate over "
             f"its peak, so at the top it is 1."
@@ -174,10 +151,6 @@ def _wrong_triangles(t: np.ndarray, least: float, up: int, down: int) -> Hints:
         lifted((1 - np.cos(np.pi * h)) / 2),
         "up and down are half cosines. Straight lines are wanted.",
     )
-
-
-def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=0, atol=_TOLERANCE)
 
 
 # --------------------------------------------------------------------------------------
@@ -546,9 +519,6 @@ def _expect_refusal(bounds: Callable[..., Any]) -> None:
 # --------------------------------------------------------------------------------------
 # 4. What is wrong with this experiment?
 
-Run = tuple[Optimizer, Callable[[], None], Callable[[], float]]
-Start = Callable[[float, int], Run]
-
 
 def start(peak: float, seed: int) -> Run:
     """Begin a run on the noisy quadratic of the chapters, with batches of 16 that are drawn.
@@ -557,20 +527,7 @@ def start(peak: float, seed: int) -> Run:
     one optimizer step with a noisy gradient; and ``loss()``, the loss ½ Σ hᵢ θᵢ² of the present
     weights. `seed` sets the initial weights and the noise.
     """
-    generator = torch.Generator().manual_seed(seed)
-    h = 1 / torch.arange(1, 101, dtype=torch.float32)
-    spread = (h / 16).sqrt()
-    theta = torch.randn(100, generator=generator).requires_grad_()
-    optimizer = torch.optim.SGD([theta], lr=peak)
-
-    def update() -> None:
-        theta.grad = h * theta.detach() + spread * torch.randn(100, generator=generator)
-        optimizer.step()
-
-    def loss() -> float:
-        return float(h @ theta.detach() ** 2) / 2
-
-    return optimizer, update, loss
+    return _runs.start(peak, seed, batch_size=16)
 
 
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
@@ -590,18 +547,6 @@ def check_flaws(flaws: Callable[[], set[str]]) -> None:
     }
     letters(flaws, {"B", "C", "D", "E", "G"}, hints)
     passed("no cycle was made, and momentum, the best of six epochs and a tuned peak did the rest.")
-
-
-@dataclass
-class _Watched:
-    """A run of the learner's: how it was begun, what it applied."""
-
-    peak: Any
-    seed: Any
-    momentum: float
-    trace: LRTrace
-    updates: int = 0
-    asked: list[int] = field(default_factory=list)  # after how many updates the loss was read
 
 
 @dataclass(frozen=True)
@@ -632,111 +577,25 @@ def check_run(run: Callable[[Start, float, int, int, int, int], float]) -> None:
         _Case(0.25, 8, 5, 6, 3, 0.5),
         _Case(2.0, 1, 1, 8, 1, 0),
     ):
-        begun: list[_Watched] = []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
-            answer = call(
-                run,
-                _watched_start(begun, case.momentum),
-                case.peak,
-                case.seed,
-                case.epochs,
-                case.batches,
-                case.cycles,
-            )
         where = f"with epochs={case.epochs}, batches={case.batches}, cycles={case.cycles} "
-        done = _only_run(begun, case, where)
+        rest = (case.epochs, case.batches, case.cycles)
+        done, answer = _runs.watch(run, case.peak, case.seed, *rest, momentum=case.momentum)
+        done.expect_updates(case.steps, where)
         _expect_cycles(done, case, where)
-        _expect_momentum_left_alone(done)
-        _expect_last_loss(answer, done, case, where)
+        done.expect_momentum_left_alone("CyclicLR")
+        done.expect_last_loss(answer, where)
     passed("whole cycles, stepped after every update, nothing else moved, judged at the end.")
 
 
-def _watched_start(begun: list[_Watched], momentum: float) -> Start:
-    """A start whose losses are made up, and whose runs are kept in `begun`."""
-
-    def start(peak: float, seed: int) -> Run:
-        parameter = torch.zeros(1, requires_grad=True)
-        optimizer = torch.optim.SGD([parameter], lr=peak, momentum=momentum)
-        done = _Watched(peak, seed, momentum, LRTrace(optimizer))
-        begun.append(done)
-
-        def update() -> None:
-            done.updates += 1
-            optimizer.step()
-
-        def loss() -> float:
-            done.asked.append(len(done.trace))
-            return _made_up_loss(len(done.trace))
-
-        return optimizer, update, loss
-
-    return start
-
-
-def _made_up_loss(updates: int) -> float:
-    """It falls, with so much noise that the last is not the lowest."""
-    return 1 / (1 + updates) + 0.5 * random.Random(f"loss {updates}").random()
-
-
-def _only_run(begun: list[_Watched], case: _Case, where: str) -> _Watched:
-    if not begun:
-        raise Mistake("no run was begun. Begin it by start(peak, seed).")
-    made = [done for done in begun if len(done.trace)]
-    if not made:
-        raise Mistake(
-            "the run made no update, so no rate was applied. Call update() once for every batch."
-        )
-    if len(made) > 1:
-        raise Mistake(f"your function made {len(made)} runs; one was asked for.")
-    (done,) = made
-    if done.peak != case.peak or done.seed != case.seed:
-        raise Mistake(
-            f"the run was begun with the peak {short(done.peak)} and the seed {short(done.seed)}, "
-            f"not with those it was given, {case.peak:g} and {case.seed}."
-        )
-    if done.updates != len(done.trace):
-        raise Mistake(
-            "optimizer.step() was called by itself, without a gradient. update() computes one and "
-            "makes the step."
-        )
-    if done.updates != case.steps:
-        raise Mistake(
-            f"{where}the run made {done.updates} updates. It has epochs * batches = {case.steps}."
-        )
-    return done
-
-
-def _expect_cycles(done: _Watched, case: _Case, where: str) -> None:
+def _expect_cycles(done: Watched, case: _Case, where: str) -> None:
     """The rates that were applied."""
-    factors, steps, half = done.trace.lr[:, 0] / case.peak, case.steps, case.half
+    factors, steps, half = done.factors, case.steps, case.half
     longer = case.shape().sample(2 * steps)
     right = longer[:steps]
-    if _close(factors, right):
+    if close(factors, right):
         return
-    twice = "the plan went by at twice its speed. Step the scheduler once after every update."
     mistakes = [
-        (
-            np.ones(steps),
-            "the rate never changed. Was the scheduler built for the optimizer of this run, and "
-            "stepped after every update?",
-        ),
-        (
-            np.full(steps, 0.1),
-            "the rate stayed at the bottom. Was the scheduler stepped after every update?",
-        ),
-        (
-            longer[1 : steps + 1],
-            "every rate came one step early. Call update() first and scheduler.step() after it.",
-        ),
-        (
-            np.append(right[:1], right[:-1]),
-            "every rate came one step late. The scheduler was not stepped after the first update.",
-        ),
-        (longer[::2], twice),
-        (longer[1::2], twice),
-        (right / case.peak, "the factors were applied as rates. The rate is the peak times it."),
-        (right**2, "the factor was applied twice. Is there more than one scheduler?"),
+        *_runs.wrong_factors(longer, steps, case.peak),
         (
             10 * right,
             "the peak became the bottom of the cycles, and their top lies ten times above it. "
@@ -752,24 +611,18 @@ def _expect_cycles(done: _Watched, case: _Case, where: str) -> None:
         ),
     ]
     for wrong, hint in mistakes:
-        if _close(factors, wrong):
+        if close(factors, wrong):
             raise Mistake(f"{where}{hint}")
-    stairs = factors.reshape(case.epochs, case.batches)
-    if case.batches > 1 and case.epochs > 1 and _close(stairs, stairs[:, :1] + 0 * stairs):
-        raise Mistake(
-            f"{where}the rate changed only once per epoch: {steps} updates saw {case.epochs} rates "
-            f"between {factors.min():.2f} and {factors.max():.2f} times the peak. Step the "
-            f"scheduler after every update, in the inner loop."
-        )
+    _runs.expect_changes_within_epochs(factors, case.epochs, case.batches, where)
     for other in range(1, 4 * steps):
-        if other != half and _close(factors, Cyclical(0.1, other).sample(steps)):
+        if other != half and close(factors, Cyclical(0.1, other).sample(steps)):
             raise Mistake(
                 f"{where}your cycles have 2 * {other} steps, so {steps} updates see "
                 f"{steps / (2 * other):.3g} of them, not {case.cycles}. Half a cycle has {half} "
                 f"steps."
             )
     for least in (float(factors[0]), float(factors.min())):
-        if 0 <= least < 1 and _close(factors, Cyclical(least, half).sample(steps)):
+        if 0 <= least < 1 and close(factors, Cyclical(least, half).sample(steps)):
             raise Mistake(
                 f"{where}the bottom of your cycles is {least:.3g} times the peak. A tenth was "
                 f"asked for."
@@ -778,47 +631,6 @@ def _expect_cycles(done: _Watched, case: _Case, where: str) -> None:
     raise Mistake(
         f"{where}update {k} used {factors[k]:.4g} times the peak, but cycles of {2 * half} updates "
         f"have {right[k]:.4g} there."
-    )
-
-
-def _expect_momentum_left_alone(done: _Watched) -> None:
-    momentum = done.trace.momentum[:, 0]
-    if np.allclose(momentum, done.momentum, rtol=0, atol=1e-12):
-        return
-    raise Mistake(
-        f"the rates are right, but the optimizer was built with the momentum {done.momentum:g}, "
-        f"and your updates used {momentum.min():.3g} to {momentum.max():.3g}. The fixed runs have "
-        f"none of that. CyclicLR sets the momentum unless it is told cycle_momentum=False."
-    )
-
-
-def _expect_last_loss(answer: Any, done: _Watched, case: _Case, where: str) -> None:
-    try:
-        loss = float(answer)
-    except (TypeError, ValueError, RuntimeError):
-        raise Mistake(f"{where}return one number, the loss, not {short(answer)}.") from None
-    right = _made_up_loss(case.steps)
-    if math.isclose(loss, right, rel_tol=1e-6):
-        return
-    seen = [_made_up_loss(updates) for updates in done.asked]
-    if seen and math.isclose(loss, min(seen), rel_tol=1e-6):
-        raise Mistake(
-            "the updates are right, but you return the lowest of several losses. The fixed runs "
-            "are judged by their last."
-        )
-    if seen and math.isclose(loss, float(np.mean(seen)), rel_tol=1e-6):
-        raise Mistake(
-            "the updates are right, but you return the mean of several losses. The fixed runs are "
-            "judged by their last."
-        )
-    if seen and any(math.isclose(loss, other, rel_tol=1e-6) for other in seen):
-        raise Mistake(
-            "the updates are right, but you return a loss from before the end of the run. The "
-            "last update counts too."
-        )
-    raise Mistake(
-        f"{where}the updates are right, but you returned {loss:.4g}, and loss() is {right:.4g} "
-        f"after the last of them."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
-from lrlib.exercises import Mistake, call, letters, number, passed, schedule
+from lrlib.exercises import Mistake, ask_twice, call, letters, passed, schedule
 from lrlib.fixed_learning_rate import Constant
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
@@ -21,17 +21,9 @@ from lrlib.trace import LRTrace
 def check_factor(factor: Callable[[int, int, float], float]) -> None:
     """Exercise 1: ``factor(t, step_size, gamma)``, step decay as a function of the step."""
     for step_size, gamma in ((30, 0.1), (7, 0.5), (1, 0.9)):
-        steps = range(3 * step_size + 2)
-        forward = np.array([number(factor, t, step_size, gamma) for t in steps])
-        backward = np.array([number(factor, t, step_size, gamma) for t in reversed(steps)])[::-1]
-        if differ := [t for t in steps if forward[t] != backward[t]]:
-            t = differ[0]
-            raise Mistake(
-                f"asked twice for step {t}, your function gave {forward[t]:.4g} and then "
-                f"{backward[t]:.4g}: it remembers the calls before. Compute the factor from t, "
-                f"step_size and gamma alone."
-            )
-        _expect_stairs(forward, np.array(steps), step_size, gamma)
+        steps = np.arange(3 * step_size + 2)
+        answer = ask_twice(factor, steps.tolist(), step_size, gamma)
+        _expect_stairs(answer, steps, step_size, gamma)
     passed("a function of the step alone, and every drop is on time.")
 
 

@@ -16,10 +16,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from lrlib.cosine_annealing import CosineAnnealing
-from lrlib.exercises import Mistake, call, letters, number, passed, schedule, short
+from lrlib.exercises import (
+    Mistake,
+    NotFinite,
+    _runs,
+    ask_twice,
+    call,
+    close,
+    finite,
+    letters,
+    passed,
+    schedule,
+    short,
+)
+from lrlib.exercises._runs import Run, Start
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
 from lrlib.trace import LRTrace
@@ -35,7 +47,7 @@ def check_factor(factor: Callable[[int, int, int], float]) -> None:
     """Exercise 1: ``factor(t, T_0, T_mult)``, SGDR as a function of the step."""
     # Cycles that get shorter come to no end, and a loop over them neither: ask for two at first.
     steps = np.arange(18)
-    answer = np.array([_finite(factor, t, 12, 2) for t in steps.tolist()])
+    answer = np.array([finite(factor, t, 12, 2) for t in steps.tolist()])
     if np.allclose(answer, _cosine(*_cycles(steps, lambda i: 12 / 2**i)), rtol=0, atol=_TOLERANCE):
         raise Mistake(
             "with T_0=12, T_mult=2: your second cycle is over after 6 steps. Every cycle is T_mult "
@@ -46,24 +58,16 @@ def check_factor(factor: Callable[[int, int, int], float]) -> None:
     for T_0, T_mult, n in ((12, 2, 90), (10, 1, 45), (1, 3, 130)):
         steps = np.arange(n)
         try:
-            forward = np.array([_finite(factor, t, T_0, T_mult) for t in range(n)])
-            backward = np.array([_finite(factor, t, T_0, T_mult) for t in range(n)[::-1]])[::-1]
+            answer = ask_twice(factor, range(n), T_0, T_mult)
         except Mistake as error:
             cause = error.__cause__
-            if T_mult == 1 and isinstance(cause, ZeroDivisionError | ValueError | _NotFinite):
+            if T_mult == 1 and isinstance(cause, ZeroDivisionError | ValueError | NotFinite):
                 raise Mistake(
                     f"{error}: if T_mult is 1 all cycles have one length. The sum of a geometric "
                     f"series and the logarithm to base T_mult need T_mult > 1."
                 ) from error
             raise
-        if differ := [t for t in range(n) if forward[t] != backward[t]]:
-            t = differ[0]
-            raise Mistake(
-                f"asked twice for step {t}, your function gave {forward[t]:.4g} and then "
-                f"{backward[t]:.4g}: it remembers the calls before. Compute the factor from t, "
-                f"T_0 and T_mult alone."
-            )
-        _expect_cycles(forward, steps, T_0, T_mult)
+        _expect_cycles(answer, steps, T_0, T_mult)
     passed("every restart is on time, however long the cycles get.")
 
 
@@ -71,13 +75,13 @@ def _expect_cycles(answer: np.ndarray, t: np.ndarray, T_0: int, T_mult: int) -> 
     """`answer` at the steps `t`, which begin at 0 and lie one apart."""
     T_cur, T_i = _cycles(t, lambda i: T_0 * T_mult**i)
     right = _cosine(T_cur, T_i)
-    if _close(answer, right):
+    if close(answer, right):
         return
     where = f"with T_0={T_0}, T_mult={T_mult}: "
     for wrong, hint in _wrong_factors(t, T_0, T_mult):
-        if _close(answer, wrong):
+        if close(answer, wrong):
             raise Mistake(where + hint)
-    if answer[0] > 0 and answer[0] != 1 and _close(answer / answer[0], right):
+    if answer[0] > 0 and answer[0] != 1 and close(answer / answer[0], right):
         raise Mistake(
             f"{where}the first step has {answer[0]:.4g}. A factor is the rate over its peak, and "
             f"begins at 1."
@@ -238,28 +242,6 @@ def _cosine(T_cur: np.ndarray, T_i: np.ndarray | float) -> np.ndarray:
     return (1 + np.cos(np.pi * T_cur / T_i)) / 2
 
 
-def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    return np.allclose(a, b, rtol=0, atol=_TOLERANCE)
-
-
-class _NotFinite(Exception):
-    """The cause of a Mistake: infinity or NaN."""
-
-
-def _finite(function: Callable[..., Any], *args: Any) -> float:
-    """Like `number`, and finite."""
-    try:
-        answer = number(function, *args)
-    except OverflowError:  # an integer too large for a float
-        answer = math.inf
-    if not math.isfinite(answer):
-        shown = ", ".join(map(str, args))
-        raise Mistake(
-            f"{function.__name__}({shown}) returned {answer}, which is no finite number."
-        ) from _NotFinite()
-    return answer
-
-
 # --------------------------------------------------------------------------------------
 # 2. A run that ends where a cycle does
 
@@ -396,9 +378,6 @@ def _expect_first_cycle(T_0: int, total_steps: int, T_mult: int, cycles: int) ->
 # --------------------------------------------------------------------------------------
 # 3. What is wrong with this experiment?
 
-Run = tuple[Optimizer, Callable[[], None], Callable[[], float]]
-Start = Callable[[float, int], Run]
-
 
 def start(peak: float, seed: int) -> Run:
     """Begin a run on the noisy quadratic of the chapters, with gradients that are drawn.
@@ -407,20 +386,7 @@ def start(peak: float, seed: int) -> Run:
     with the gradient of one sample; and ``loss()``, the loss ½ Σ hᵢ θᵢ² of the present weights.
     `seed` sets the initial weights and the noise.
     """
-    generator = torch.Generator().manual_seed(seed)
-    h = 1 / torch.arange(1, 101, dtype=torch.float32)
-    spread = h.sqrt()
-    theta = torch.randn(100, generator=generator).requires_grad_()
-    optimizer = torch.optim.SGD([theta], lr=peak)
-
-    def update() -> None:
-        theta.grad = h * theta.detach() + spread * torch.randn(100, generator=generator)
-        optimizer.step()
-
-    def loss() -> float:
-        return float(h @ theta.detach() ** 2) / 2
-
-    return optimizer, update, loss
+    return _runs.start(peak, seed, batch_size=1)
 
 
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
@@ -594,7 +560,7 @@ def _rival(run: _Watched, small: _Small, where: str) -> str:
     """Whose schedule the run followed; a hint if nobody's."""
     factors, T_0, steps = run.factors, small.T_0, small.steps
     for rival, planned in small.rivals.items():
-        if _close(factors, planned):
+        if close(factors, planned):
             return rival
     t, late = np.arange(steps), "The scheduler was not stepped after the first update."
     order = "Call update() first and scheduler.step() after it, once each."
@@ -661,7 +627,7 @@ def _rival(run: _Watched, small: _Small, where: str) -> str:
             ),
         ]
     for wrong, hint in mistakes:
-        if _close(factors, wrong):
+        if close(factors, wrong):
             raise Mistake(f"{where}{hint}")
     k = {
         rival: int(np.argmax(~np.isclose(factors, p, rtol=0, atol=_TOLERANCE)))
