@@ -380,6 +380,7 @@ MISTAKES = [
     (check.check_factor, lambda t, n: math.nan, "no finite number"),
     (check.check_factor, lambda t, n: 10**400, "no finite number"),
     (check.check_factor, lambda t, n: [1, 2], "one number"),
+    (check.check_factor, lambda t, n: (t + 1) / n if t <= n else 1, "at step n your factor is"),
     # the recipe
     (
         check.check_recipe,
@@ -387,7 +388,7 @@ MISTAKES = [
         "as long as the whole run.*the run ends at 0.095 of the peak",
     ),
     (check.check_recipe, lambda T, n, z: recipe(T, n, True), "Here it is 1/n, so no update"),
-    (check.check_recipe, lambda T, n, z: recipe(T, n, False), "that is from_zero=False"),
+    (check.check_recipe, lambda T, n, z: recipe(T, n, False), "as with from_zero=False"),
     (
         check.check_recipe,
         unless_zero(joined(lambda n: 1 / n, lambda T, n: n, lambda T, n: T - n)),
@@ -437,6 +438,21 @@ MISTAKES = [
         lambda T, n, z: Warmup(n).then(CosineAnnealing(T - n, min_factor=0.1)),
         "is right",
     ),
+    (
+        check.check_recipe,
+        joined(lambda n: 1 / n, lambda T, n: n, lambda T, n: T - n),
+        "as with from_zero=False",
+    ),
+    (
+        check.check_recipe,
+        lambda T, n, z: Warmup(n).then(CosineAnnealing(T - n), at=n - 1),
+        "begins a step too early",
+    ),
+    (
+        check.check_recipe,
+        unless_zero(lambda T, n, z: Warmup(max(n - 1, 1), 1 / n).then(CosineAnnealing(T - n + 1))),
+        "A warm-up of no steps",
+    ),
     (check.check_recipe, broken, "your schedule raised"),
     (check.check_recipe, lambda T, n, z: [0.1] * T, "return a Schedule"),
     # Adam
@@ -474,13 +490,17 @@ MISTAKES = [
     (check.check_flaws, lambda: "ABCDG", "set of letters"),
     # the run
     (check.check_train, fixed, "the rate never changed"),
-    (check.check_train, side_by_side(lambda t, w, b: t / w), "2 updates.*2 epochs: 10.*stays at"),
+    (
+        check.check_train,
+        side_by_side(lambda t, w, b: t / w),
+        "2 updates.*2 epochs: 10.*rate stays at",
+    ),
     (check.check_train, side_by_side(lambda t, w, b: (t + 1) / w), "2 updates.*stays at the peak"),
     (check.check_train, side_by_side(lambda t, w, b: t / (w * b)), "written over the cosine"),
     (
         check.check_train,
         side_by_side(lambda t, w, b: (t + 1) / (w * b)),
-        "the warm-up is right, and then the rate stays",
+        "after the warm-up the rate stays at the peak",
     ),
     (
         check.check_train,
@@ -529,6 +549,11 @@ MISTAKES = [
     (check.check_train, training(keep=("optimizer", "scheduler")), "from other weights"),
     (check.check_train, training(keep=("model", "scheduler")), "optimizer.state_dict"),
     (check.check_train, training(keep=("model", "optimizer")), "began again from step 0"),
+    (
+        check.check_train,
+        training(keep=("model", "optimizer"), build=lambda o, s: LambdaLR(o, lambda t: s(t))),
+        "as if the run had just begun",
+    ),
     (check.check_train, by_hand(restart=True), "began again from step 0"),
     (check.check_train, by_hand(read_after_loading=True), "read it before"),
     (check.check_train, in_torch(load_last=False), "Build all objects first"),
@@ -550,6 +575,7 @@ MISTAKES = [
         "rises faster there",
     ),
     (check.check_plan, lambda *case: plan(*case, limit=2.05), "Already the first rate"),
+    (check.check_plan, lambda *case: plan(*case, limit=2.0), "leave a margin"),
     (check.check_plan, lambda *case: plan(*case, limit=1.0), "161 would do"),
     (check.check_plan, lambda *case: line(case[1], shortest_line(*case)), "far from 2"),
     (check.check_plan, lambda *case: [0.0, *plan(*case)], "above 0"),

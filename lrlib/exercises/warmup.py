@@ -73,6 +73,10 @@ def _wrong_factors(t: np.ndarray, n: int) -> Hints:
         np.minimum(1, (t + 1) / (n + 1)),
         "the peak comes one update too late: update number n, at step n - 1, has the factor 1.",
     )
+    yield (
+        np.where(t <= n, s, 1),
+        "at step n your factor is above 1: there n updates are made already.",
+    )
     if n > 1:
         yield (
             np.minimum(1, (t + 2) / n),
@@ -161,7 +165,9 @@ def _wrong_recipes(t: np.ndarray, total: int, n: int, from_zero: bool) -> Hints:
     if n > 1:
         other = _recipe(t, total, n, not from_zero)
         if from_zero:
-            yield other, "that is from_zero=False: the first factor is 1/n. Here it is 0."
+            zero = "the first factor is 1/n, as with from_zero=False. Here it is 0."
+            yield other, zero
+            yield _line_and_cosine(t, 1 / n, n, fall), zero
         else:
             yield (
                 other,
@@ -187,6 +193,10 @@ def _wrong_recipes(t: np.ndarray, total: int, n: int, from_zero: bool) -> Hints:
         )
         yield cosine, "there is no warm-up."
         yield (
+            np.where(t < rise - 1, up, _line_and_cosine(t + 1, start, rise, fall)),
+            "the cosine begins a step too early: the line has not reached the peak.",
+        )
+        yield (
             _line_and_cosine(t, start, rise, fall, ahead=1),
             "the cosine is one step ahead: no update has the peak.",
         )
@@ -199,6 +209,12 @@ def _wrong_recipes(t: np.ndarray, total: int, n: int, from_zero: bool) -> Hints:
             np.where(t < rise, up, np.clip(1 - (t - rise) / fall, 0, 1)),
             "the rate falls in a straight line. Half a cosine is wanted.",
         )
+    else:
+        for left in (total, total - 1):
+            yield (
+                np.where(t < 1, 1, _line_and_cosine(t - 1, 1, 0, left)),
+                "two updates have the peak. A warm-up of no steps is no Warmup: leave it out.",
+            )
     for off in (-1, 1):
         said = "a step before the run is over, so its last update is wasted" if off < 0 else "late"
         yield (
@@ -446,13 +462,13 @@ def _wrong_rates(case: _Case, plan: np.ndarray) -> Hints:
     late = np.append(plan[:1], plan[: total - 1])
     yield np.ones(total), "the rate never changed."
     epochs = f"the warm-up is over after {warmup} updates. It should take {warmup} epochs: {n}."
-    overwritten = (
-        "and then the rate stays at the peak: the warm-up is written over the cosine. Let one "
-        "schedule have both."
-    )
+    held = "the rate stays at the peak, as the warm-up is written over the cosine."
     for first in (0, 1):
-        yield np.minimum(1, (t + first) / warmup), f"{epochs} Besides, {overwritten[4:]}"
-        yield np.minimum(1, (t + first) / n), f"the warm-up is right, {overwritten}"
+        yield np.minimum(1, (t + first) / warmup), f"{epochs} And after that {held}"
+        yield (
+            np.minimum(1, (t + first) / n),
+            f"after the warm-up {held} Let one schedule have both.",
+        )
         yield _recipe(t, total, warmup, not first), epochs
     peak_first = (
         "the first update used the peak, the very update that the warm-up is for. Write the rate "
@@ -483,6 +499,12 @@ def _expect_continued(part: _Job, whole: _Job, case: _Case, begin: int, stop: in
             raise Mistake(
                 f"{where}the rate differs from that of an uninterrupted run in the last digits. "
                 f"Compute it from the step and the peak, not from the rate before."
+            )
+        restarted = np.append(wanted[0], case.plan()[1 : stop - begin])
+        if np.allclose(got, restarted, rtol=1e-9):
+            raise Mistake(
+                f"{where}after one update the rate went on from step 1, as if the run had just "
+                f"begun. The scheduler's counter belongs to what you save."
             )
         _expect_resumed(got, case.plan(), begin, stop - begin, "rate", where)
         k = int(np.argmax(got != wanted))
@@ -571,7 +593,9 @@ def _expect_stable(product: np.ndarray, n: int, peak: float, what: str) -> None:
     if product.max() < 2:
         return
     t = int(np.argmax(product >= 2))
-    if t == 0:
+    if product.max() < 2 + 1e-9:
+        hint = "At 2 exactly the error along this direction does not shrink: leave a margin."
+    elif t == 0:
         hint = "Already the first rate is too large: look at the first measurement."
     elif t >= n:
         hint = "The peak comes before the sharpness is below 2 / peak."
@@ -592,7 +616,7 @@ def check_shortest_line(shortest_line: Callable[[Measure, float], int]) -> None:
                 raise TypeError
             n = operator.index(answer.item() if hasattr(answer, "item") else answer)
         except (TypeError, ValueError, RuntimeError):
-            raise Mistake(f"return a whole number of steps, not {short(answer)}.") from None
+            raise Mistake(f"return a whole number of steps, an int, not {short(answer)}.") from None
         if not 1 <= n <= 100_000:
             raise Mistake(f"you returned {n}. A warm-up has at least 1 step, and is finite.")
         best = valley.shortest_line()

@@ -225,7 +225,7 @@ def flaws():
 check.check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "train-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Write what `careless` should have been. The warm-up takes `warmup_epochs` epochs and wastes no update, the cosine
+# Write what `careless` should have been. The warm-up takes `warmup_epochs * batches` updates and wastes none, the cosine
 # takes the rest, as in exercise 2 with `from_zero=False`. The peak is the rate the optimizer was built with.
 #
 # The function goes on until `stop` updates have been made since the start of the run, and returns what the next process
@@ -306,13 +306,13 @@ ax.set_title("The larger the rate, the sooner the sharpness allows a larger one"
 plt.show()
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "line-rule", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# First a straight line: update $t = 0, 1, \dots, n - 1$ has the rate `peak * (t + 1) / n`, and from then on the rate is the peak. Return the
-# smallest `n` with which $\eta_t \lambda_t$ is below 2 at every update, those at the peak included. A longer line is
-# stable too, so you may search by halving. The checker brings five models, and allows 2 % more than the
-# shortest.
+# First a straight line: update $t = 0, 1, \dots, n - 1$ has the rate `peak * (t + 1) / n`, and from then on the
+# rate is the peak. Return the smallest `n` with which $\eta_t \lambda_t$ is below 2 at every update, those at the peak
+# included. A longer line is stable too, so you may search by halving. The checker brings five models, on one of which
+# the peak is stable from the start, and allows 2 % more than the shortest.
 #
-# Before you start: a common rule sets the first rate by the first measurement, `peak / n < 2 / λ₀`. What does it
-# leave out?
+# Before you start: an obvious rule takes the first measurement alone, `peak / n < 2 / λ₀`. What does it leave
+# out?
 
 
 # %% nbgrader={"grade": false, "grade_id": "line", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -341,8 +341,8 @@ check.check_shortest_line(shortest_line)
 # %% [markdown] nbgrader={"grade": false, "grade_id": "plan-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # A line is not the shortest way up. Return the rates of a warm-up of any shape, a list of numbers above 0 and at
 # most the peak; after the last of them the rate is the peak. Again the rate times the sharpness is to be below 2 at
-# every update. At most 1.2 times as many updates may lie below the peak as the shortest warm-up has.
-# Where the peak is stable from the start, the list is empty.
+# every update. At most 1.2 times as many updates may lie below the peak as in the shortest warm-up there is, which the
+# checker knows. You may measure as often as you like. Where the peak is stable from the start, the list is empty.
 
 
 # %% nbgrader={"grade": false, "grade_id": "plan", "locked": false, "schema_version": 3, "solution": true, "task": false}
