@@ -7,6 +7,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -342,12 +343,22 @@ def _expect_updates(
 # 4. What is wrong with this experiment?
 
 
+_SPREAD = torch.arange(1, 21).rsqrt()  # of the inputs: the curvature is 1, 1/2, …, 1/20
+
+
+@lru_cache(maxsize=10_000)
+def _batch(seed: int, t: int) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(1_000_003 * (seed + 1) + t)
+    x = torch.randn(8, 20, generator=draw) * _SPREAD
+    return x, torch.randn(8, 1, generator=draw)  # the right weights are 0
+
+
 class _Job:
     """One process of a run: a linear regression with noise, 20 weights, batches of 8."""
 
     def __init__(self, peak: float, seed: int, process: int = 0) -> None:
         draw = torch.Generator().manual_seed(1000 * seed + process)
-        self.seed, self.spread = seed, torch.arange(1, 21).rsqrt()  # curvature 1, 1/2, …, 1/20
+        self.seed = seed
         self.model = nn.Linear(20, 1, bias=False)
         with torch.no_grad():
             self.model.weight.copy_(torch.randn(1, 20, generator=draw))
@@ -363,9 +374,7 @@ class _Job:
             raise ValueError(f"update: batches are numbered from 0, got {t}")
         self.batches.append(t)
         self.before.append(self.weights())
-        draw = torch.Generator().manual_seed(1_000_003 * (self.seed + 1) + t)
-        x = torch.randn(8, 20, generator=draw) * self.spread
-        y = torch.randn(8, 1, generator=draw)  # the right weights are 0
+        x, y = _batch(self.seed, t)
         weight = self.model.weight
         # The gradient of half the mean squared error, without the cost of autograd.
         weight.grad = (x @ weight.detach().T - y).T @ x / 8
@@ -376,7 +385,7 @@ class _Job:
 
     def loss(self) -> float:
         """The expected loss of the present weights above the lowest there is."""
-        return float((self.weights() * self.spread).square().sum()) / 2
+        return float((self.weights() * _SPREAD).square().sum()) / 2
 
 
 def job(

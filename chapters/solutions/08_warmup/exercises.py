@@ -142,7 +142,7 @@ plt.show()
 # A colleague asks whether warm-up and cosine beat a fixed rate, on a linear regression with noise.
 # `check.job(peak, seed)` begins a process. It returns a model, its optimizer (SGD with momentum 0.9 whose rate is
 # `peak`), and two functions: `update(t)` makes one update with batch number `t`, `loss()` is the loss in excess of the
-# lowest there is. A run has 12 epochs of 20 batches, and 2 epochs of warm-up. The machine is taken away after 70
+# lowest there is. A run has 12 epochs of 16 batches, and 2 epochs of warm-up. The machine is taken away after 70
 # updates, and a new process goes on from what was saved.
 
 
@@ -174,15 +174,15 @@ def fixed(model, optimizer, update, epochs, batches, warmup_epochs, stop, saved)
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless-run", "locked": true, "schema_version": 3, "solution": false, "task": false}
-peaks = [0.01, 0.02, 0.04, 0.08, 0.16]
+peaks = [0.005, 0.01, 0.02, 0.04, 0.08]
 tuning_seeds, seeds = lab.seeds(4, "tune"), lab.seeds(12)
 
 
 def final_loss(run, peak, seed):
     saved = None
-    for stop in (70, 240):
+    for stop in (70, 192):
         model, optimizer, update, loss = check.job(peak, seed)
-        saved = run(model, optimizer, update, 12, 20, 2, stop, saved)
+        saved = run(model, optimizer, update, 12, 16, 2, stop, saved)
     return loss()
 
 
