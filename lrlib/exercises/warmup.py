@@ -15,25 +15,19 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lrlib.exercises import Mistake, call, letters, passed, schedule, short
-from lrlib.exercises.cyclical import (
-    Hints,
-    _close,
-    _expect_batches,
-    _expect_resumed,
-    _finite,
-    _through_a_file,
-)
+from lrlib.exercises import Mistake, call, close, finite, letters, passed, schedule, short
+from lrlib.exercises._runs import Hints
+from lrlib.exercises.cyclical import _expect_batches, _expect_resumed, _through_a_file
 from lrlib.schedule import Schedule
 from lrlib.trace import LRTrace
 
 
 def _expect(answer: np.ndarray, right: np.ndarray, wrongs: Hints, where: str, what: str) -> None:
     """Raise the hint of the first of the `wrongs` that the `answer` is, unless it is `right`."""
-    if _close(answer, right):
+    if close(answer, right):
         return
     for wrong, hint in wrongs:
-        if _close(answer, wrong):
+        if close(answer, wrong):
             raise Mistake(where + hint)
     k = int(np.argmax(~np.isclose(answer, right, rtol=0, atol=1e-6)))
     raise Mistake(f"{where}step {k} has the {what} {answer[k]:.4g}, and {right[k]:.4g} is right.")
@@ -47,8 +41,8 @@ def check_factor(factor: Callable[[int, int], float]) -> None:
     """Exercise 1: ``factor(t, n)``, a linear warm-up that wastes no update."""
     for n in (4, 10, 2, 1):
         steps = range(3 * n + 2)
-        forward = np.array([_finite(factor, t, n) for t in steps])
-        backward = np.array([_finite(factor, t, n) for t in reversed(steps)])[::-1]
+        forward = np.array([finite(factor, t, n) for t in steps])
+        backward = np.array([finite(factor, t, n) for t in reversed(steps)])[::-1]
         if differ := [t for t in steps if forward[t] != backward[t]]:
             t = differ[0]
             raise Mistake(
