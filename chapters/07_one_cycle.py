@@ -10,14 +10,14 @@
 # # 7 · One-cycle and super-convergence
 #
 # **What you will see.** A speed-up of eight that is true and means little; one of two that is left when every rival is
-# tuned; and a cycle of the momentum that works, until you see what it does to the rate.
+# tuned, and that a straight line has as well; and a momentum cycle that turns out to be, in part, a change of the rate.
 #
 # **What you will do.** Measure how many updates a schedule saves, and take the policy apart, piece by piece.
 #
 # **What you need.** Chapters 1 to 6, or this much of them. $\eta$ is the learning rate, $\mu$ the momentum, $t$ counts
 # optimizer steps (updates already made); a schedule is a *shape* whose factor multiplies the *peak* $\eta_{\max}$. The
-# distance that training covers depends on the area under the rate, the noise that is left on how high the rate is near
-# the end. A claim's line gives mean, 95 % interval over seeds and what it had to satisfy; bands are the 10th to
+# distance that training covers depends on the area under the rate; the noise left at the end depends on how high the
+# rate is there. A claim's line gives mean, 95 % interval over seeds and what it had to satisfy; bands are the 10th to
 # 90th percentile over seeds, lines the median. Under a minute on two CPU cores. `LRLIB_SEED` shifts every seed;
 # `LRLIB_SCALE` multiplies the seeds.
 
@@ -46,44 +46,54 @@ figures.use_style()
 schedulers = torch.optim.lr_scheduler
 
 # %% [markdown]
-# ## Eight times as fast, if the rival may not choose its rate
+# ## Eight times as fast, against a rival with an untuned rate
 #
-# The last chapter's cycles lost what all falls but the last had gained. So make one cycle of the whole run: up
-# to a high peak, down to almost nothing. Smith and Topin (2018) call it *1cycle* and report *super-convergence*, training
-# "an order of magnitude faster". MNIST-1D, two hidden layers of 100 units, SGD with momentum 0.9, batches of 16, as in all chapters.
-# One-cycle gets 250 steps, the fixed rate 2,000, and both have the peak 0.08:
+# The last chapter's cycles lost what all falls but the last had gained. So make one cycle of nearly the whole run: up
+# to a high peak, down, and at the end down to almost nothing. Smith and Topin (2018) call it *1cycle* and report
+# *super-convergence*, training "an order of magnitude faster". MNIST-1D, two hidden layers of 100 units, SGD with
+# momentum 0.9, batches of 16, as in all chapters. One-cycle gets 250 steps, the fixed rate 2,000; both have the peak
+# 0.08.
 
 # %%
 task, seeds = lab.mnist1d_task(), lab.seeds(8)
-settings = {"batch_size": 16}
-watch = {"eval_steps": list(range(0, 2001, 50)), "evaluate": ["test"]}
-flat = lab.sweep(
-    task, {"fixed": Constant()}, [0.08], seeds, steps=2000, **watch, **settings
-)
-watch["eval_steps"] = list(range(0, 251, 25))
-quick = lab.sweep(
-    task, {"one-cycle": OneCycle(250)}, [0.08], seeds, steps=250, **watch, **settings
-)
+settings, lengths = {"batch_size": 16}, {"fixed rate": 2000, "one-cycle": 250}
+looks = {"fixed rate": figures.look("constant"), "one-cycle": figures.look("one-cycle")}
+same_peak = {
+    name: lab.sweep(
+        task,
+        {name: OneCycle(T) if name == "one-cycle" else Constant()},
+        [0.08],
+        lab.seeds(16),
+        steps=T,
+        eval_steps=list(range(0, T + 1, T // 10)),
+        evaluate=["test"],
+        **settings,
+    )
+    for name, T in lengths.items()
+}
 
 # %%
-fig, ax = plt.subplots()
-for name, runs in (("constant", flat), ("one-cycle", quick)):
-    errors = 100 * runs.metrics["test_error"][0, 0]
-    figures.band(ax, runs.eval_steps, errors, **figures.look(name))
-figures.name_line(ax, 1250, 67, "fixed rate")
-figures.name_line(
-    ax, 250, 53, "one-cycle, 250 steps", color=figures.look("one-cycle")["color"]
+fig, (top, bottom) = plt.subplots(
+    2, 1, sharex=True, height_ratios=(3, 1), figsize=(7.6, 4.8)
 )
-ax.set(xlabel="step", ylabel="test error (%)")
-ax.set_title("At one peak, one-cycle needs an eighth of the steps")
+for name, runs in same_peak.items():
+    errors = 100 * runs.metrics["test_error"][0, 0]
+    figures.band(top, runs.eval_steps, errors, **looks[name])
+    bottom.plot(runs.lr[0, 0, 0], **looks[name])
+figures.name_line(top, 1250, 67, "fixed rate")
+figures.name_line(top, 250, 54, "one-cycle", color=looks["one-cycle"]["color"])
+top.set(ylabel="test error (%)")
+bottom.set(xlabel="step", ylabel="applied rate", ylim=(0, None))
+top.set_title("250 steps of one-cycle do what 2,000 at its peak do")
 plt.show()
 
 # %%
-unfair = 100 * (quick.at("test_error")[0, 0] - flat.at("test_error")[0, 0])
-lab.claim("one-cycle, 250 steps, less fixed, 2,000 steps (points)", unfair, below=6)
+ends = {n: 100 * runs.at("test_error")[0, 0] for n, runs in same_peak.items()}
+worse = ends["one-cycle"] - ends["fixed rate"]
+lab.claim("one-cycle, 250 steps, less fixed, 2,000 steps (points)", worse, below=4)
 
 # %% [markdown]
-# Nothing is wrong with these runs. Something is wrong with the question.
+# Nothing is wrong with these runs. Something is wrong with the question: 0.08 is several times the best fixed rate.
 #
 # > **Predict.** Give every schedule its own best peak, at every budget. How many updates will one-cycle save over a
 # > fixed rate: a half, three quarters, nine tenths? How many over a straight line to zero?
@@ -98,8 +108,10 @@ lab.claim("one-cycle, 250 steps, less fixed, 2,000 steps (points)", unfair, belo
 # $$\frac{\eta_t}{\eta_{\max}}=\begin{cases}\frac1d+\bigl(1-\frac1d\bigr)\,c\bigl(\frac tp\bigr)&t\le p\\[4pt]
 # 1-\bigl(1-\frac1{df}\bigr)\,c\bigl(\frac{t-p}{T-1-p}\bigr)&t>p.\end{cases}$$
 #
-# The momentum mirrors it: high at both ends, low at the peak. Two variants: straight lines for the cosines
-# (`anneal_strategy="linear"`), and *three phases*, in which the fall takes as long as the rise and the rest of the run goes from $\eta_{\max}/d$ on down.
+# The momentum moves against it, $\mu_t=\mu_{\max}-(\mu_{\max}-\mu_{\min})\,s_t$, where $s_t$ is how far up the rate is, from 0 to
+# 1. Two variants: straight lines for the cosines (`anneal_strategy="linear"`), and *three phases*, in which the fall
+# takes as long as the rise and the rest of the run goes from $\eta_{\max}/d$ on down. The paper's policy is three
+# straight phases, of which the first two take most of the run; two phases of cosines are fast.ai's form, and torch's default.
 
 
 # %%
@@ -142,11 +154,8 @@ print("as the formula:", np.allclose(traces[False, "cos"].lr[:, 0], curve))
 
 # %%
 fig, axes = plt.subplots(2, 3, sharex=True, sharey="row", figsize=(9.4, 3.8))
-names = {
-    (False, "cos"): "cosine",
-    (False, "linear"): "linear",
-    (True, "cos"): "three phases",
-}
+names = {(False, "cos"): "two phases, cosine"}
+names |= {(False, "linear"): "two, linear", (True, "cos"): "three, cosine"}
 for column, (key, name) in zip(axes.T, names.items(), strict=True):
     column[0].plot(traces[key].lr, **figures.look("one-cycle"))
     column[1].plot(traces[key].momentum, **figures.look("one-cycle"))
@@ -157,12 +166,12 @@ axes[1, 0].set_ylabel("applied momentum")
 plt.show()
 
 # %% [markdown]
-# ## The exact case: the rise is paid for
+# ## The exact case: once noise counts, the rise is paid for
 #
 # On the noisy quadratic of the earlier chapters ($L=\tfrac12\sum_i h_i\theta_i^2$, curvatures $1,1/2,\dots,1/100$,
 # gradient noise of batches of 256, no momentum), each shape at its best peak below the stability limit:
 #
-# > **Predict.** Which is best after 1,000 steps: rising for 1 %, 10 %, 30 % or 50 % of the run?
+# > **Predict.** Which is best after 1,000 steps: rising for 5 %, 10 %, 30 % or 50 % of the run?
 
 # %% tags=["nbval-check-output"]
 problem = lab.NoisyQuadratic(batch_size=256)
@@ -182,24 +191,28 @@ for name in shapes:
 
 # %%
 long = scores[1000]
-paid = long["rise 30%"] / long["cosine"]
-lab.claim("1,000 steps: one-cycle over cosine (ratio)", paid, within=(1.1, 1.5))
+rises = [long[f"rise {p}%"] for p in (5, 10, 30, 50)]
+longer = min(np.divide(rises[1:], rises[:-1]))
+lab.claim(
+    "1,000 steps: a longer rise over the next shorter (ratio)", longer, above=1.01
+)
 
 # %%
 gained = long["fixed"] / long["rise 30%"]
 lab.claim("1,000 steps: fixed over one-cycle (ratio)", gained, above=2)
 
 # %% [markdown]
-# The longer the rise, the worse, at every length: nothing on a quadratic wants a low rate first. One-cycle
-# beats the fixed rate by far once noise counts, as every decay does. What the rise could be good for, a
-# quadratic cannot show: it would have to be something that a high rate breaks at the start. The next chapter looks for it.
+# From 300 steps on, a longer rise is worse, and every decay beats the fixed rate, one-cycle among them. At 100 steps there is
+# little noise to remove: distance counts, every falling shape presses against the stability limit, and the fixed rate
+# wins. A quadratic cannot show what a rise is good for. If it helps, it prevents something that a high rate breaks at
+# the start; the next chapter looks for it.
 
 # %% [markdown]
-# ## Every rival tuned: a factor of two, and the line has it too
+# ## With every rival tuned, a factor of two is left, and a straight line has it too
 #
 # Four budgets from one epoch (250 steps) to eight, five schedules, four peaks for each at every budget, a
-# factor of two apart and placed so that the best is inside. Eight seeds; every seed is judged at the peak
-# that the *other seven* choose by validation error. One-cycle has its momentum cycle (0.9 to 0.8 and back), the others
+# factor of two apart. Eight seeds; every seed is judged at the peak that the *other seven* choose by validation error
+# (and a choice at the edge of a grid is refused). One-cycle has its momentum cycle, 0.9 to 0.805 and back, the others
 # momentum 0.9. The step schedule drops by ten at 50 and 75 %. For reference, the fixed rate also gets 3,000 steps.
 
 # %%
@@ -207,7 +220,7 @@ budgets, reference = (250, 500, 1000, 2000), 3000
 
 
 def at_budget(T):
-    """Test error (%) of every schedule over T steps: name -> one number per seed."""
+    """Test error (%) over T steps, and the peaks chosen: name -> one number per seed."""
     cycle = OneCycle(T)
     shapes = {
         "fixed": (Constant(), 0.01),
@@ -227,87 +240,112 @@ def at_budget(T):
         momentum_schedules={"one-cycle": cycle.momentum()} if T != reference else None,
         **settings,
     )
-    return {name: 100 * errors for name, errors in runs.judged()[0].items()}
+    errors, chosen = runs.judged()
+    for name, peaks in zip(shapes, runs.peaks, strict=True):
+        used = ", ".join(f"{peak:g}" for peak in np.unique(chosen[name]))
+        print(f"{T:5} steps, {name:9}: {peaks[0]:g} to {peaks[-1]:g}, chosen {used}")
+    return {name: 100 * error for name, error in errors.items()}
 
 
 by_budget = {T: at_budget(T) for T in (*budgets, reference)}
 
 
 # %%
-def saved(name):
-    """Updates of the fixed rate over those that the schedule needs for the same error.
+def saved(name, level=reference):
+    """Updates of the fixed rate over those the schedule needs for the fixed rate's error.
 
-    For each seed by interpolation in the logarithm of the budget; a seed that does not get
-    there counts as needing 2,000.
+    `level` is the budget of the fixed rate whose error is to be reached. For each seed by
+    interpolation in the logarithm of the budget; a seed that never gets there saves nothing.
     """
     curves = np.array([by_budget[T][name] for T in budgets])
     falling = -np.minimum.accumulate(curves, axis=0).T
-    goals = -by_budget[reference]["fixed"]
-    pairs = zip(goals, falling, strict=True)
-    needed = [np.interp(goal, row, np.log(budgets)) for goal, row in pairs]
-    return reference / np.exp(needed)
+    pairs = zip(-by_budget[level]["fixed"], falling, strict=True)
+    logs, missed = np.log(budgets), np.log(level)
+    return level / np.exp([np.interp(x, row, logs, right=missed) for x, row in pairs])
 
 
 # %%
 look_of = {n: figures.look("constant" if n == "fixed" else n) for n in by_budget[250]}
+markers = dict(zip(look_of, "os^Dv", strict=True))
 fig, ax = plt.subplots()
 ends = {}
 for name, line in look_of.items():
     own = (*budgets, reference) if name == "fixed" else budgets
     curves = np.array([by_budget[T][name] for T in own]).T
-    figures.band(ax, own, curves, marker="o", markersize=4, **line)
-    if name != "fixed":
-        ends[name] = (np.median(curves[:, -1]), line["color"])
-goal = np.median(by_budget[reference]["fixed"])
-ax.axhline(goal, color="0.5", linewidth=1, linestyle=":")
-ax.set(
-    xscale="log", xlabel="budget (updates)", ylabel="test error (%)", xlim=(230, 4200)
-)
+    middle = np.median(curves, axis=0)
+    if name in ("fixed", "one-cycle"):
+        figures.band(ax, own, curves, **line)
+    ax.plot(own, middle, marker=markers[name], markersize=5, **line)
+    ends[name] = (middle[-1], line["color"])
+goal, fixed_end = np.median(by_budget[reference]["fixed"]), ends.pop("fixed")
+ratio = np.exp(np.log(saved("one-cycle")).mean())
+arrow = {"arrowstyle": "<->", "color": "0.3"}
+ax.annotate("", (reference, goal), (reference / ratio, goal), arrowprops=arrow)
+figures.name_line(ax, 2500, goal + 1.3, f"÷ {ratio:.1f}")
+ax.set(xscale="log", xlabel="budget (updates)", ylabel="test error (%)")
+ax.set(xlim=(230, 4000))
 ax.set_xticks([*budgets, reference], [f"{T:,}" for T in (*budgets, reference)])
 ax.minorticks_off()
 figures.name_ends(ax, 2000, ends)
-figures.name_line(ax, 3000, goal + 1, "fixed")
+figures.name_line(ax, 3000, goal, "fixed")
 ax.set_title("One-cycle needs half the updates of a fixed rate; so does the line")
 plt.show()
 
 # %%
-print(f"peaks: 4 for each schedule and budget, ×2 apart; {len(seeds)} seeds")
-ratios = {name: saved(name) for name in ("step", "cosine", "linear", "one-cycle")}
-for name, ratio in ratios.items():
-    mean, half = np.log(ratio).mean(), lab.half_interval(np.log(ratio))
-    low, high = np.exp([mean - half, mean + half])
-    print(f"{name:9}: {np.exp(mean):.2f} times fewer [{low:.2f}, {high:.2f}]")
+print(
+    "updates of the fixed rate over those needed for its error (seeds that get there)"
+)
+for level in (1000, 2000, reference):
+    print(f"at {level:5} steps:", end="")
+    for name in ("step", "cosine", "linear", "one-cycle"):
+        ratio = saved(name, level)
+        print(
+            f" {name} {np.exp(np.log(ratio).mean()):.2f} ({(ratio > 1.001).sum()})",
+            end="",
+        )
+    print()
 
 # %%
 lab.claim(
     "updates of the fixed rate over one-cycle's",
-    ratios["one-cycle"],
+    saved("one-cycle"),
     scale="ratio",
-    within=(1.4, 3),
+    within=(1.3, 4),
 )
 
 # %%
 lab.claim(
     "updates saved: one-cycle over linear",
-    ratios["one-cycle"] / ratios["linear"],
+    saved("one-cycle") / saved("linear"),
     scale="ratio",
     no_difference=1.3,
 )
 
+# %%
+gains = {T: by_budget[T]["fixed"] - by_budget[T]["one-cycle"] for T in budgets}
+least = min(gains, key=lambda T: gains[T].mean())
+lab.claim(
+    f"one-cycle's smallest gain, at {least} steps (points)", gains[least], above=0
+)
+
 # %% [markdown]
-# The reference is 3,000 updates at the best fixed rate (dotted). Tuned rivals leave one-cycle a factor of about two, and a plain
-# line from the peak to zero has the same. The ten-fold speed-up of the paper compares a ResNet-56 on CIFAR-10 trained for 10,000 updates with
-# one-cycle (92.4 %) and for about 80,000 with a staircase from a rate of 0.35 (91.2 %; figure 1a). *Not* reproduced: an order of magnitude,
-# or any advantage over the best decay. Reproduced: one rise and one fall beat a fixed rate by a wide margin, at every
-# budget. What differs: a small network without batch normalisation, batches of 16 (theirs 1,000), budgets of one to
-# eight epochs, and that our rivals could choose their peaks. A longer reference would give a larger factor: the fixed rate gains
-# little from more steps, and any schedule that ends low gains much.
+# Lines are medians, bands only for two. The arrow is at the error of 3,000 updates at the best fixed rate. Against a tuned
+# fixed rate one-cycle saves a factor of about two, and a plain line from the peak to zero saves the same. The factor depends on the
+# error that is asked for: it is smaller for an error that the fixed rate reaches early. "N times as fast" says nothing
+# without its level.
+#
+# The paper's figure 1a compares a ResNet-56 on CIFAR-10 trained for 10,000 updates with one triangle (0.1 to 3 and back, momentum
+# 0.9; 92.4 %) with a staircase from 0.35 over 80,000 updates (91.2 %): a factor of eight. In the authors' published settings that staircase first drops at
+# step 50,000, and a rival that may not lower its rate before cannot finish sooner. *Not* reproduced
+# here: an order of magnitude, or an advantage over the best decay. Reproduced: one rise and one fall beat a tuned fixed rate at every
+# budget. What differs: a small network without batch normalisation, batches of 16 (theirs 1,000), one to eight
+# epochs, and rivals that could choose their peaks.
 
 # %% [markdown]
 # ## Which part does the work?
 #
-# Take the policy apart at 1,000 steps. Each variant has five peaks, a factor of $\sqrt2$ apart, and twelve seeds, each
-# judged at the peak that the other eleven choose:
+# Take the policy apart at 1,000 steps. Each variant has five peaks, a factor of $\sqrt2$ apart, and ten seeds, each
+# judged at the peak that the other nine choose:
 #
 # | variant | what is missing |
 # | --- | --- |
@@ -317,6 +355,7 @@ lab.claim(
 # | no fall | after the rise the rate stays |
 # | not to zero | the fall ends at $\eta_{\max}/25$ |
 # | no momentum cycle | momentum 0.9 throughout |
+# | as in the paper | nothing: three straight phases, of 45, 45 and 10 % |
 #
 # > **Predict.** Order them by what they lose.
 
@@ -338,15 +377,17 @@ class Against(Schedule):
 
 
 # %%
-T, twelve = 1000, lab.seeds(12)
+T, ten = 1000, lab.seeds(10)
 cycle, falling = OneCycle(T), CosineAnnealing(T)
 short_fall = OneCycle(T, final_div_factor=1)
+paper = OneCycle(T, pct_start=0.45, anneal_strategy="linear", three_phase=True)
 variants = {  # shape, momentum, lowest peak
     "one-cycle": (cycle, cycle.momentum(), 0.057),
     "no rise": (falling, Against(falling), 0.057),
     "no fall": (Warmup(300, 1 / 25), None, 0.01),
     "not to zero": (short_fall, short_fall.momentum(), 0.057),
     "no momentum cycle": (cycle, None, 0.02),
+    "as in the paper": (paper, paper.momentum(), 0.057),
     "fixed": (Constant(), None, 0.01),
     "linear": (PolynomialDecay(T), None, 0.028),
 }
@@ -358,7 +399,7 @@ def ablation(variants):
         task,
         {name: shape for name, (shape, _, _) in variants.items()},
         {n: low * 2 ** np.arange(0, 2.1, 0.5) for n, (_, _, low) in variants.items()},
-        twelve,
+        ten,
         steps=T,
         momentum_schedules={n: m for n, (_, m, _) in variants.items() if m},
         **settings,
@@ -374,7 +415,7 @@ cautious = lab.sweep(
     task,
     {"one-cycle": cycle},
     [best_fixed],
-    twelve,
+    ten,
     steps=T,
     momentum_schedules={"one-cycle": cycle.momentum()},
     **settings,
@@ -412,16 +453,17 @@ lab.claim(
 )
 
 # %% [markdown]
-# Peak and fall belong together: a high peak without a fall is too noisy, and a fall from a low peak does not get far enough. The
-# last stretch from $\eta_{\max}/25$ to almost zero brings nothing that we can detect, and neither does the rise. The momentum cycle does bring something.
+# Peak and fall belong together. Without the fall the best peak is a quarter of one-cycle's, and five points are lost; with a low peak
+# the fall gains nothing on a fixed rate. Ending at $\eta_{\max}/25$ was no worse than ending near zero. The gain from the rise is not distinguishable from none.
+# The momentum cycle does bring two points.
 
 # %% [markdown]
-# ## The momentum cycle is a change of the rate
+# ## The momentum cycle also changes the rate
 #
-# Under momentum a gradient moves the weights, over the steps that follow, by about $\eta/(1-\mu)$ times itself: the *effective rate*. At the peak $\mu$ is 0.805
-# instead of 0.9, and the effective rate is about half of what the rate says. So cycling the momentum lowers the middle of the shape
-# against its ends, and the tuned peak moves up by a factor of two. Is that all it does? Give one-cycle the
-# constant momentum 0.9 and the *rate* that has the same effective rate:
+# Under momentum a gradient moves the weights, over the steps that follow, by about $\eta/(1-\mu)$ times itself: the
+# *effective rate*. At the peak $\mu$ is 0.805 instead of 0.9, and the effective rate is about half of what it would be
+# at 0.9. So cycling the momentum lowers the middle of the shape against its ends, and the tuned peak is twice as high. Is
+# that all it does? Give one-cycle the constant momentum 0.9 and the *rate* that has the same effective rate:
 
 
 # %%
@@ -460,12 +502,12 @@ closer = 100 * judged["no momentum cycle"] - same_rate
 lab.claim("gained by that rate at constant momentum (points)", closer, above=0)
 
 # %% [markdown]
-# At constant momentum the reshaped rate recovers most of what the momentum cycle brought, and we cannot tell it from the
-# whole. So read "one-cycle with momentum 0.95 to 0.85" as a rate whose top is cut in half. Before you credit the momentum with a gain, look at
-# $\eta/(1-\mu)$.
+# The reshaped rate alone brings back about half of what the momentum cycle brought. Whether the other half is the
+# momentum's own, ten seeds do not tell. So read "one-cycle with momentum 0.9 to 0.8" as a rate whose top is cut in half (with
+# torch's default, 0.95 to 0.85, to a third), and before you credit the momentum with a gain, look at $\eta/(1-\mu)$.
 #
-# **And Adam?** There the same policy moves $\beta_1$. But Adam divides the step by the size of recent gradients, and its
-# updates have the size $\eta$ whatever $\beta_1$ is, as long as gradients agree. AdamW, $\beta_1$ from 0.95 down to 0.85 and back, against 0.95 throughout:
+# **And Adam?** There the same policy moves $\beta_1$. AdamW with $\beta_1$ from 0.95 down to 0.85 and back, against 0.95
+# throughout:
 
 # %%
 adam = lab.sweep(
@@ -479,15 +521,21 @@ adam = lab.sweep(
     momentum_schedules={"cycled beta1": cycle.momentum()},
     **settings,
 )
-by_beta = adam.judged()[0]
+by_beta, chosen = adam.judged()
+print(
+    "peaks chosen:",
+    {name: np.unique(p).round(4).tolist() for name, p in chosen.items()},
+)
 gained = 100 * (by_beta["constant beta1"] - by_beta["cycled beta1"])
 lab.claim("gained by cycling Adam's beta1 (points)", gained, no_difference=4)
 
 # %% [markdown]
+# The interval contains zero, or nearly so in some draws of the seeds, and it also contains the two points of SGD. From eight seeds we cannot say that cycling $\beta_1$ does anything.
+
+# %% [markdown]
 # ## With the wrong peak
 #
-# One-cycle asks for a high peak. What if you guess it wrong? The line has its grid from the ablation, one-cycle too; on the axis is what the
-# optimizer sees, the effective rate at the peak:
+# What if you guess the peak wrong? The runs are those of the ablation; the axis shows the effective rate at the peak.
 
 # %%
 fig, ax = plt.subplots()
@@ -502,7 +550,7 @@ ax.set(xlabel="effective rate at the peak, η/(1 − μ)", ylabel="test error (%
 ax.set(xscale="log", xlim=(0.09, 1.7))
 ax.set_xticks([0.1, 0.2, 0.4, 0.8], ["0.1", "0.2", "0.4", "0.8"])
 ax.minorticks_off()
-ax.set_title("One-cycle's valley ends no later than the line's")
+ax.set_title("Far too high a peak costs one-cycle more than the line")
 plt.show()
 
 # %%
@@ -510,33 +558,33 @@ i, j = (parts.schedules.index(name) for name in ("one-cycle", "linear"))
 reached = parts.peaks[i, -1] / (1 - lowest), parts.peaks[j, -1] / (1 - 0.9)
 print("highest effective rates: {:.2f} and {:.2f}".format(*reached))
 near = 100 * (parts.at("test_error")[i, -1] - parts.at("test_error")[j, -1])
-lab.claim("error there: one-cycle less linear (points)", near, above=-1)
+lab.claim("error there: one-cycle less linear (points)", near, above=0)
 
 # %% [markdown]
-# The rise does not buy tolerance: at about the same effective rate at the peak, one-cycle is no better than the line.
+# On this axis one-cycle's best peak is no higher than the line's, and where both are far too high it is worse. (They differ in three things, rise,
+# cosine and momentum, so this does not say which.) We found no extra tolerance.
 
 # %% [markdown]
 # ## Do large rates regularise?
 #
 # Smith and Topin hold that large rates regularise, so that other regularisation must be reduced to make room for
-# them. Regularisation is about fitting too well, so take 1,000 of the 4,000 training signals and no weight decay: a low
-# peak (0.02) and a high one (0.16) over 2,000 steps (32 epochs), and the low one over 8,000 steps, in which it fits the training
-# signals at least as well as the high one.
+# them. Regularisation is about fitting too well, so take 1,000 of the 4,000 training signals: a low peak (0.02) and a
+# high one (0.16) over 2,000 steps (32 epochs), with weight decays $\lambda$ from 0 to 0.01; and the low peak without weight decay
+# over 6,000 steps.
 
 # %%
-few = replace(
-    task.data, train_x=task.data.train_x[:1000], train_y=task.data.train_y[:1000]
-)
+train_x, train_y = task.data.split("train")
+few = replace(task.data, train_x=train_x[:1000], train_y=train_y[:1000])
 small = replace(task, data=few)
 
 
-def fit(peak, steps, weight_decay=0.0):
-    """Test error (%) and training loss of one-cycle on few signals, one per seed."""
+def fit(peaks, steps, weight_decay):
+    """Test error (%) and training loss (nats) of one-cycle on few signals: peaks x seeds."""
     cycle = OneCycle(steps)
     runs = lab.sweep(
         small,
         {"one-cycle": cycle},
-        [peak],
+        peaks,
         seeds,
         steps=steps,
         weight_decay=weight_decay,
@@ -544,39 +592,46 @@ def fit(peak, steps, weight_decay=0.0):
         evaluate=["train", "test"],
         **settings,
     )
-    return 100 * runs.at("test_error")[0, 0], runs.at("train_loss")[0, 0]
+    return 100 * runs.at("test_error")[0], runs.at("train_loss")[0]
 
-
-low, long_low, high = fit(0.02, 2000), fit(0.02, 8000), fit(0.16, 2000)
-for name, (test, train) in {"low": low, "low, long": long_low, "high": high}.items():
-    print(
-        f"{name:9}: training loss {train.mean():.3f} nats, test error {test.mean():.1f} %"
-    )
 
 # %%
-lab.claim("equal fit: low and long less high (points)", long_low[0] - high[0], above=0)
-
-# %% [markdown]
-# Over 2,000 steps the low peak has simply not fitted the data, and no regularisation is needed to explain that it is
-# worse. Given the time to fit, it is still one to three points worse: that much is left for "large rates regularise".
-# And must weight decay make room?
+decays = (0.0, 0.003, 0.01)
+test, train = map(
+    np.array, zip(*(fit([0.02, 0.16], 2000, d) for d in decays), strict=True)
+)
+long_test, long_train = (values[0] for values in fit([0.02], 6000, 0.0))
+print("test error (%)    λ:", *(f"{decay:6g}" for decay in decays))
+for name, row in (("peak 0.02", 0), ("peak 0.16", 1)):
+    print(f"{name:20}", *(f"{e:6.1f}" for e in test[:, row].mean(-1)), end="   ")
+    print(f"training loss at 0: {train[0, row].mean():.3f}")
+print(f"peak 0.02, 6,000 steps: {long_test.mean():.1f}, ", end="")
+print(f"training loss {long_train.mean():.3f}")
 
 # %%
-with_decay = {peak: fit(peak, 2000, weight_decay=0.003)[0] for peak in (0.02, 0.16)}
-at_high = high[0] - with_decay[0.16]
+fitted = long_train / train[0, 1]
+lab.claim("training loss: low and long over high", fitted, scale="ratio", below=1)
+
+# %%
+left = long_test - test[0, 1]
+lab.claim("test error: low and long less high (points)", left, above=0)
+
+# %%
+at_high = test[0, 1] - test[1, 1]
 lab.claim("high peak: gained by weight decay 0.003 (points)", at_high, above=0.5)
 
 # %%
-more = at_high - (low[0] - with_decay[0.02])
-lab.claim("gained at the high peak less gained at the low (points)", more, above=-1.5)
+too_much = (test[2, 1] - test[1, 1]) - (test[2, 0] - test[1, 0])
+lab.claim("0.01 instead of 0.003: lost at high less at low (points)", too_much, above=0)
 
 # %% [markdown]
-# At the high peak weight decay helps, and no less than at the low one. (With SGD it shrinks the weights by $\eta\lambda$ in
-# every step, so one $\lambda$ regularises more at a higher rate. A decay that is right at the low peak can be too much at
-# the high one; that would look like "making room".)
+# Over 2,000 steps the low peak has simply not fitted the data, and nothing about regularisation is needed to explain
+# that it is worse. Given the time to fit closer than the high one, it is still one to three points worse: at most that much is left for "large
+# rates regularise". Weight decay helps at the high peak all the same. What does change is how much is too much: with SGD weight decay takes the share $\eta\lambda$ from the weights in
+# every step, so 0.01 is too much at the high peak and hardly hurts at the low one. That is the grain of truth in "making room".
 
 # %% [markdown]
-# ## Folklore and pitfalls
+# ## Pitfalls
 #
 # **A pitfall: the rate you gave the optimizer is overwritten.** torch's `OneCycleLR` takes its own `max_lr`, and the optimizer's is lost. So is its
 # momentum.
@@ -605,9 +660,15 @@ for step in range(2000):
 print(f"planned 0.004 to 0.1, applied {trace.lr.min():.4f} to {trace.lr.max():.4f}")
 
 # %% [markdown]
-# No error and no warning: the run has trained at a 25th of its peak. A test of two lines finds it,
-# `trace = LRTrace(optimizer)` before the run and `trace.assert_matches(shape, peak)` after it.
-#
+# No error and no warning: the run has trained at a 25th of its peak. A trace finds it:
+
+# %%
+try:
+    trace.assert_matches(OneCycle(2000), peak=0.1, rtol=1e-6)
+except AssertionError as message:
+    print(str(message).splitlines()[0])
+
+# %% [markdown]
 # **A pitfall: `pct_start` taken for steps, and the step after the last.**
 
 
@@ -627,21 +688,24 @@ for pct_start in (30, 0.01):
             print(f"pct_start={pct_start}: {type(error).__name__}: {error}")
 
 # %% tags=["nbval-check-output"]
-scheduler, shape = torch_one_cycle(), OneCycle(100)
-for step in range(102):
-    if step >= 98:
-        print(f"step {step}: torch {scheduler.get_last_lr()[0]:.1e}", end=", ")
-        print(f"lrlib {0.1 * shape(step):.1e}")
-    scheduler.optimizer.step()
-    try:
+scheduler = torch_one_cycle()
+trace = LRTrace(scheduler.optimizer)
+try:
+    for _ in range(102):
+        scheduler.optimizer.step()
         scheduler.step()
-    except ValueError as error:
-        print(error)
-        break
+except ValueError as error:
+    print("torch:", error)
+print("torch, steps 98, 99, 100:", *(f"{rate:.1e}" for rate in trace.lr[98:101, 0]))
+print(
+    "lrlib, steps 98, 99, 100:",
+    *(f"{0.1 * OneCycle(100)(t):.1e}" for t in (98, 99, 100)),
+)
 
 # %% [markdown]
-# Step 99 is the last of 100. One `scheduler.step()` more, which every loop of the usual form makes, and torch's rate has
-# jumped up a hundredfold; an update made now, say in a run that was extended by an epoch, uses it. The next one raises. In `lrlib` the last value holds.
+# Step 99 is the last of 100. The loop of the usual form calls `scheduler.step()` once more after it, and torch's rate has jumped up a
+# hundredfold: an update made now, say in a run that was extended by an epoch, uses it, as the trace shows. The next call raises. In `lrlib` the
+# last value holds.
 
 # %% [markdown]
 # ## In your own code
@@ -658,14 +722,15 @@ plain = schedulers.OneCycleLR(
 # %%
 optimizer = torch.optim.SGD(model.parameters(), lr=0.11, momentum=0.9)
 shape = OneCycle(total_steps)
-scheduler = ScheduledLR(optimizer, shape, momentum=shape.momentum())
+momentum = shape.momentum(0.8 / 0.9)  # a factor on the optimizer's own 0.9
+scheduler = ScheduledLR(optimizer, shape, momentum=momentum)  # for AdamW it moves beta1
 trace = LRTrace(optimizer)
 for _ in range(total_steps):
     # zero_grad, forward and backward go here
     optimizer.step()
     scheduler.step()
 trace.assert_matches(shape, peak=0.11)
-trace.assert_matches(shape.momentum(), peak=0.9, quantity="momentum")
+trace.assert_matches(momentum, peak=0.9, quantity="momentum")
 
 # %% [markdown]
 # Should you use it? If you know the length of the run: tune the peak of a linear decay first. One-cycle is about as
@@ -673,21 +738,26 @@ trace.assert_matches(shape.momentum(), peak=0.9, quantity="momentum")
 #
 # ## Summary
 #
-# - One-cycle rises for three tenths of the run and falls to nearly nothing; torch's and `lrlib`'s rates and momenta are the same.
-# - Against a fixed rate at the same peak it was eight times as fast. Against one with a peak of its own, twice; a linear
-#   decay saves as much. We did not reproduce an order of magnitude.
-# - What works is the high peak together with the fall. The rise and the last stretch to zero brought nothing that
-#   we can detect; on the quadratic a rise costs.
-# - The momentum cycle brought a little at 1,000 steps, most of it by its effect on the effective rate.
-# - At equal fit, a low peak was a little worse than a high one; weight decay helped at the high peak too.
+# - One-cycle rises for three tenths of the run and falls to nearly nothing, with the momentum moving against it; torch's
+#   and `lrlib`'s are the same.
+# - Against a fixed rate at the same peak, 250 steps did what 2,000 did. Against one with a peak of its own it needed half the updates,
+#   and a linear decay needed no more. We did not reproduce an order of magnitude.
+# - What works is the high peak together with the fall. A gain from the rise we could not detect; on the
+#   quadratic, once noise counts, it costs.
+# - The momentum cycle brought two points at 1,000 steps, about half of it, perhaps all, through the effective rate. With Adam we could not tell.
+# - At a closer fit a low peak was still a little worse than a high one. Weight decay helped at the high peak too, but
+#   less of it was too much.
 # - In torch the optimizer's own rate and momentum are overwritten, a scheduler stepped per epoch stays at a
-#   25th of the peak without a word, and the rate jumps up after the last step.
+#   25th of the peak without a warning, and the rate jumps up after the last step.
 #
 # If a rise gives nothing here, why does nearly every large model train with one?
 #
 # ## Exercises
 #
-# In `exercises/07_one_cycle/`.
+# In `exercises/07_one_cycle/`:
+#
+# 1. one-cycle from its formula; 2. the momentum as a change of shape; 3. a speed-up, with its interval; 4. what is wrong
+# with this comparison? 5. open: a loss on which a rise pays.
 #
 # ## References
 #
