@@ -11,6 +11,7 @@ from lrlib.fixed_learning_rate import (
     noise_floor,
     stability_limit,
 )
+from lrlib.lr_finder import LRFinderResult, NoSuggestionError, find_lr, training_step
 from lrlib.one_cycle import OneCycle
 from lrlib.schedule import Product, Schedule, Then
 from lrlib.scheduler import ScheduledLR
@@ -32,8 +33,10 @@ __all__ = [
     "ExponentialDecay",
     "InverseSquareRoot",
     "InverseTimeDecay",
+    "LRFinderResult",
     "LRTrace",
     "MultiStepDecay",
+    "NoSuggestionError",
     "OneCycle",
     "PolynomialDecay",
     "Product",
@@ -44,7 +47,9 @@ __all__ = [
     "WarmRestarts",
     "Warmup",
     "ensemble_probabilities",
+    "find_lr",
     "largest_hessian_eigenvalue",
     "noise_floor",
     "stability_limit",
+    "training_step",
 ]
