@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from lrlib.batch_size_scaling import GradientNoiseScale, gradient_noise_scale, scale_lr
 from lrlib.cosine_annealing import CosineAnnealing
 from lrlib.cyclical import Cyclical, CyclicalMomentum
 from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, PolynomialDecay
@@ -31,6 +32,7 @@ __all__ = [
     "Cyclical",
     "CyclicalMomentum",
     "ExponentialDecay",
+    "GradientNoiseScale",
     "InverseSquareRoot",
     "InverseTimeDecay",
     "LRFinderResult",
@@ -48,8 +50,10 @@ __all__ = [
     "Warmup",
     "ensemble_probabilities",
     "find_lr",
+    "gradient_noise_scale",
     "largest_hessian_eigenvalue",
     "noise_floor",
+    "scale_lr",
     "stability_limit",
     "training_step",
 ]
