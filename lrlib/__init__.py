@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from lrlib.batch_size_scaling import GradientNoiseScale, gradient_noise_scale, scale_lr
 from lrlib.cosine_annealing import CosineAnnealing
 from lrlib.cyclical import Cyclical, CyclicalMomentum
 from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, PolynomialDecay
@@ -11,6 +12,7 @@ from lrlib.fixed_learning_rate import (
     noise_floor,
     stability_limit,
 )
+from lrlib.lr_finder import LRFinderResult, NoSuggestionError, find_lr, training_step
 from lrlib.one_cycle import OneCycle
 from lrlib.schedule import Product, Schedule, Then
 from lrlib.scheduler import ScheduledLR
@@ -30,10 +32,13 @@ __all__ = [
     "Cyclical",
     "CyclicalMomentum",
     "ExponentialDecay",
+    "GradientNoiseScale",
     "InverseSquareRoot",
     "InverseTimeDecay",
+    "LRFinderResult",
     "LRTrace",
     "MultiStepDecay",
+    "NoSuggestionError",
     "OneCycle",
     "PolynomialDecay",
     "Product",
@@ -44,7 +49,11 @@ __all__ = [
     "WarmRestarts",
     "Warmup",
     "ensemble_probabilities",
+    "find_lr",
+    "gradient_noise_scale",
     "largest_hessian_eigenvalue",
     "noise_floor",
+    "scale_lr",
     "stability_limit",
+    "training_step",
 ]

@@ -16,8 +16,10 @@ from lrlib import (
     Cyclical,
     CyclicalMomentum,
     ExponentialDecay,
+    GradientNoiseScale,
     InverseSquareRoot,
     InverseTimeDecay,
+    LRFinderResult,
     LRTrace,
     MultiStepDecay,
     OneCycle,
@@ -29,9 +31,13 @@ from lrlib import (
     WarmRestarts,
     Warmup,
     ensemble_probabilities,
+    find_lr,
+    gradient_noise_scale,
     largest_hessian_eigenvalue,
     noise_floor,
+    scale_lr,
     stability_limit,
+    training_step,
 )
 from lrlib.lab import (
     NoisyQuadratic,
@@ -53,6 +59,7 @@ from lrlib.lab import (
     sweep,
     transformer,
 )
+from lrlib.lr_finder import edge, restored, smooth, steepest, valley
 
 NAN, INF = math.nan, math.inf
 TASK = Task(load_digits(), lambda: mlp(64, 10))
@@ -108,6 +115,24 @@ def state(**change):
     return ScheduledLR(optimizer(), Constant()).load_state_dict({**good, **change})
 
 
+def finder(**arguments):
+    good = {"optimizer": optimizer(), "train_step": lambda: 1.0}
+    return find_lr(**{**good, **arguments})
+
+
+def kept(**arguments):
+    with restored(optimizer(), **arguments):
+        raise AssertionError("not refused")
+
+
+def noise(method="update_norms", **arguments):
+    norms = {"small_sq": 2.0, "big_sq": 1.0, "batch_size": 8, "big_batch_size": 32}
+    gradients = {"gradients": [THREE, THREE], "batch_size": 8}
+    good = {"update_norms": norms, "update": gradients, "end_update": {}}[method]
+    getattr(scale := GradientNoiseScale(), method)(**{**good, **arguments})
+    return scale
+
+
 def peaks(value):
     ScheduledLR(optimizer(), Constant()).base_lrs = value
 
@@ -116,6 +141,7 @@ RAMP, ENDLESS = Ramp(5), Sawtooth(3)
 NET, ONES = nn.Sequential(nn.Linear(1, 2)), torch.ones(1, 1)
 LANGUAGE = SyntheticLanguage(4, (8.0, 2.0))
 TOKENS = ([0, 1], [[0.0, 1.0]], [[0, 4]], [[-1, 0]], [["a"]])
+RATES, LOSSES, THREE = [0.1, 0.2, 0.3], [2.0, 1.0, 3.0], torch.ones(3)
 NAMED = SimpleNamespace()  # something of the wrong kind, with a repr
 
 # (what is called with the value, the argument as the message names it, bad values)
@@ -391,6 +417,57 @@ TABLE = [
     ("score", lambda v: quadratic().score(v, 5), "shape", [None, "cosine"]),
     ("stability", lambda v: quadratic().stability_limit(v), "momentum", [1]),
     ("floor", lambda v: quadratic().noise_floor(v), "lr", [0, NAN]),
+    # the finder
+    ("find_lr", lambda v: finder(optimizer=v), "optimizer", [None, 0.1, NET]),
+    ("find_lr", lambda v: finder(optimizer=optimizer(lr=v)), "optimizer", [0.0]),
+    ("find_lr", lambda v: finder(train_step=v), "train_step", [None, 1.0]),
+    ("find_lr", lambda v: finder(model=v), "model", ["net", NAMED]),
+    ("find_lr", lambda v: finder(scaler=v), "scaler", [True, NAMED]),
+    ("find_lr", lambda v: finder(stateful=v), "stateful", [NAMED, 3]),
+    ("find_lr", lambda v: finder(data=v), "data", [NAMED, 3]),
+    ("find_lr", lambda v: finder(start_lr=v), "start_lr", [0, -1, NAN, INF, "1e-6", None]),
+    ("find_lr", lambda v: finder(end_lr=v), "end_lr", [0, 1e-6, NAN, INF, "10", None]),
+    ("find_lr", lambda v: finder(num_iter=v), "num_iter", [0, 9, 20.0, "100", None]),
+    ("find_lr", lambda v: finder(repeats=v), "repeats", [0, -1, 1.5, None]),
+    ("find_lr", lambda v: finder(diverge_factor=v), "diverge_factor", [1, 0, NAN, INF]),
+    ("find_lr", lambda v: finder(smoothing=v), "smoothing", [-0.1, NAN, "0.2"]),
+    ("restored", lambda v: kept(model=v), "model", ["net", NAMED]),
+    ("restored", lambda v: kept(stateful=v), "stateful", [NAMED]),
+    ("step", lambda v: training_step(v, len, []), "model", [None, NAMED]),
+    ("step", lambda v: training_step(NET, v, []), "loss_fn", [None, "mse"]),
+    ("step", lambda v: training_step(NET, len, v), "loader", [None, 3]),
+    ("smooth rule", lambda v: smooth(RATES, LOSSES, v), "width", [-1, NAN, "1"]),
+    ("steepest", lambda v: steepest(v, LOSSES), "rates", [[1.0, 2.0], [3, 2, 1], [1, 1, 2], "x"]),
+    ("valley", lambda v: valley(RATES, v), "losses", [[1.0, 2.0], "x", None, [[1.0] * 3]]),
+    ("edge", lambda v: edge(RATES, [1.0, 2.0, v]), "losses", [NAN, INF]),
+    ("edge", lambda v: edge([v, 2.0, 3.0], LOSSES), "rates", [NAN, INF, 0.0, -1.0]),
+    ("curve", lambda v: LRFinderResult(RATES, v), "losses", [[1.0, 2.0], [[[1.0] * 3]], [NAN] * 3]),
+    ("curve", lambda v: LRFinderResult(v, LOSSES), "rates", [[3, 2, 1]]),
+    ("curve", lambda v: LRFinderResult(RATES, LOSSES, smoothing=v), "smoothing", [-1, NAN]),
+    ("curve", lambda v: LRFinderResult(RATES, LOSSES).rate(v), "name", ["best", None]),
+    # the batch size
+    ("scale_lr", lambda v: scale_lr(v, 8, 16), "lr", [0, -1, NAN, INF, "0.1", None]),
+    ("scale_lr", lambda v: scale_lr(0.1, v, 16), "batch_size", [0, -8, 2.5, "8", None]),
+    ("scale_lr", lambda v: scale_lr(0.1, 8, v), "new_batch_size", [0, -8, 2.5, "8", None]),
+    ("scale_lr", lambda v: scale_lr(0.1, 8, 16, v), "rule", ["cube", None, 2, int, NET]),
+    ("noise", GradientNoiseScale, "decay", [0, 1, -0.5, NAN, "0.9"]),
+    ("noise", lambda v: noise(small_sq=v), "small_sq", [-1, NAN, INF, None]),
+    ("noise", lambda v: noise(big_sq=v), "big_sq", [-1, NAN, INF, None]),
+    ("noise", lambda v: noise(batch_size=v), "batch_size", [0, 0.5, NAN, None]),
+    ("noise", lambda v: noise(big_batch_size=v), "big_batch_size", [8, 1, NAN, None]),
+    ("noise", lambda v: noise("update", gradients=v), "gradients", [None, 3]),
+    ("noise", lambda v: noise("update", gradients=[[v], [THREE]]), "gradients", [1.0, "x"]),
+    ("noise", lambda v: noise("update", batch_size=v), "batch_size", [0, 2.5, None, [8], [8] * 3]),
+    ("noise", lambda v: noise("end_update", batch_size=v), "batch_size", [0, 2.5, None]),
+    ("noise", lambda v: noise().interval(v), "confidence", [0, 1, 95, NAN]),
+    ("noise scale", lambda v: gradient_noise_scale(v, 8), "gradients", [None, 3]),
+    ("noise scale", lambda v: gradient_noise_scale(len, 8, params=v), "params", [[], [1.0]]),
+    (
+        "noise scale",
+        lambda v: gradient_noise_scale(len, 8, params=NET.parameters(), microbatches=v),
+        "microbatches",
+        [1, 0, 2.5, None],
+    ),
     # evidence and figures
     ("claim", lambda v: claim(v, 1.0, above=0), "text", ["", None, 3]),
     (
