@@ -442,7 +442,7 @@ lab.claim("gained by adding the cycles to the drops (points)", added, below=0.5)
 
 # %%
 def octaves(values, level):
-    """Octaves of the peak in which the values, interpolated on a grid, lie below a level."""
+    """Octaves of the peak in which the values, interpolated, lie below a level."""
     fine = np.linspace(0, 3, 1501)  # each grid has seven peaks, a factor of eight
     return 3 * (np.interp(fine, np.arange(0, 3.1, 0.5), values) <= level).mean()
 
@@ -573,7 +573,7 @@ lab.claim("stopped at the last top instead of the end (points)", up, above=3)
 
 # %%
 def height(rates, y, noise=0.0, runs=200):
-    """|y| after each step, (runs, steps): gradient descent near the saddle, with noise."""
+    """|y| after each step of noisy descent near the saddle, (runs, steps)."""
     rng = np.random.default_rng(lab.seeds(1, "other")[0])
     y, path = np.full(runs, y), []
     for rate in rates:

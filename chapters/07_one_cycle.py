@@ -219,25 +219,32 @@ lab.claim("1,000 steps: fixed over one-cycle (ratio)", gained, above=2)
 budgets, reference = (250, 500, 1000, 2000), 3000
 
 
-def at_budget(T):
-    """Test error (%) over T steps, and the peaks chosen: name -> one number per seed."""
-    cycle = OneCycle(T)
-    shapes = {
+def rivals(T):
+    """name -> (shape, lowest peak of its grid)"""
+    if T == reference:
+        return {"fixed": (Constant(), 0.01)}
+    return {
         "fixed": (Constant(), 0.01),
         "step": (MultiStepDecay([T // 2, 3 * T // 4], 0.1), 0.02 if T == 250 else 0.01),
         "cosine": (CosineAnnealing(T), 0.02),
         "linear": (PolynomialDecay(T), 0.02),
-        "one-cycle": (cycle, 0.04),
+        "one-cycle": (OneCycle(T), 0.04),
     }
-    if T == reference:
-        shapes = {"fixed": shapes["fixed"]}
+
+
+# %%
+def at_budget(T):
+    """Test error (%) over T steps: name -> one number per seed."""
+    shapes = rivals(T)
     runs = lab.sweep(
         task,
         {name: shape for name, (shape, _) in shapes.items()},
         {name: lowest * 2.0 ** np.arange(4) for name, (_, lowest) in shapes.items()},
         seeds,
         steps=T,
-        momentum_schedules={"one-cycle": cycle.momentum()} if T != reference else None,
+        momentum_schedules={
+            n: OneCycle(T).momentum() for n in shapes if n == "one-cycle"
+        },
         **settings,
     )
     errors, chosen = runs.judged()
@@ -252,10 +259,10 @@ by_budget = {T: at_budget(T) for T in (*budgets, reference)}
 
 # %%
 def saved(name, level=reference):
-    """Updates of the fixed rate over those the schedule needs for the fixed rate's error.
+    """The fixed rate's updates over those that a schedule needs for the same error.
 
-    `level` is the budget of the fixed rate whose error is to be reached. For each seed by
-    interpolation in the logarithm of the budget; a seed that never gets there saves nothing.
+    `level` is the fixed rate's budget. For each seed by interpolation in the logarithm
+    of the budget; a seed that never gets there saves nothing.
     """
     curves = np.array([by_budget[T][name] for T in budgets])
     falling = -np.minimum.accumulate(curves, axis=0).T
@@ -361,7 +368,7 @@ lab.claim("one-cycle's gain, mean over the budgets (points)", np.mean(gain, 0), 
 # %%
 @dataclass(frozen=True)
 class Against(Schedule):
-    """A momentum that moves against a shape: 1 where the rate is 0, lowest at the peak."""
+    """A momentum that moves against a shape: 1 at rate 0, lowest at the peak."""
 
     shape: Schedule
     lowest: float = 0.85 / 0.95  # torch's default, as a factor
@@ -391,8 +398,9 @@ variants = {  # shape, momentum, lowest peak
 }
 
 
+# %%
 def ablation(variants):
-    """A sweep over variants: name -> (shape, momentum schedule or None, lowest peak)."""
+    """A sweep over variants: name -> (shape, momentum or None, lowest peak)."""
     return lab.sweep(
         task,
         {name: shape for name, (shape, _, _) in variants.items()},
@@ -485,8 +493,9 @@ class SameEffectiveRate(Schedule):
 
 
 same = SameEffectiveRate(cycle, cycle.momentum())
+shares = same(299) / cycle(299), same(999) / cycle(999)
 print(
-    f"its rate at the peak: {same(299):.2f} of one-cycle's, at the end {same(999) / cycle(999):.2f}"
+    "its rate as a share of one-cycle's, at the peak and the end:", np.round(shares, 2)
 )
 
 # %%
@@ -580,7 +589,7 @@ small = replace(task, data=few)
 
 
 def fit(peaks, steps, weight_decay):
-    """Test error (%) and training loss (nats) of one-cycle on few signals: peaks x seeds."""
+    """Test error (%) and training loss (nats) on few signals: peaks x seeds."""
     cycle = OneCycle(steps)
     runs = lab.sweep(
         small,
@@ -715,7 +724,7 @@ print(
 model, total_steps = lab.mlp(40, 100, 100, 10), 2000
 optimizer = torch.optim.SGD(model.parameters(), lr=0.11, momentum=0.9)
 
-# plain torch, stepped after every batch; max_lr is the peak, and 0.9 the highest momentum
+# plain torch, stepped after every batch; max_lr is the peak
 plain = schedulers.OneCycleLR(
     optimizer, 0.11, total_steps, base_momentum=0.8, max_momentum=0.9
 )

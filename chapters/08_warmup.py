@@ -291,7 +291,7 @@ lab.claim("pre-norm, peak 0.004: lost by warm-up (nats)", worse, above=-0.01)
 
 # %%
 def large_weights():
-    """A network whose weights start 1.6 times as large as He initialisation would have them."""
+    """A network whose weights start 1.6 times as large as He's."""
     model = lab.mlp(40, 100, 100, 100, 10)
     for layer in model[::2]:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -443,7 +443,7 @@ lab.claim(
 # %%
 @torch.no_grad()
 def silent(name, seed, step):
-    """Share (%) of hidden units that are above zero for fewer than 1 % of the signals."""
+    """Share (%) of hidden units above zero for fewer than 1 % of the signals."""
     h, shares = data.train_x, []
     for layer in early.model(name, peak, seed, step):
         h = layer(h)
@@ -493,7 +493,7 @@ first = lab.sweep(
 
 # %%
 def step_sizes(i):
-    """RMS update over the rate, and norm of the update over that of the weights, per step."""
+    """RMS of the update over the rate; its norm over that of the weights."""
     runs = slice(i * len(seeds), (i + 1) * len(seeds))
     flat = [
         torch.cat([p[runs].flatten(1) for p in s.values()], 1) for s in first.states
@@ -504,6 +504,7 @@ def step_sizes(i):
     return rms, (moved.norm(dim=-1) / weights.norm(dim=-1)).numpy()
 
 
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.9))
 sizes = [step_sizes(i) for i in (0, 1)]
 for (rms, share), line in zip(sizes, looks.values(), strict=True):
