@@ -288,7 +288,7 @@ goal, fixed_end = np.median(by_budget[reference]["fixed"]), ends.pop("fixed")
 ratio = np.exp(np.log(saved("one-cycle")).mean())
 arrow = {"arrowstyle": "<->", "color": "0.3"}
 ax.annotate("", (reference, goal), (reference / ratio, goal), arrowprops=arrow)
-figures.name_line(ax, 2500, goal + 1.3, f"÷ {ratio:.1f}")
+figures.name_line(ax, 2450, goal - 1.5, f"÷ {ratio:.1f}")
 ax.set(xscale="log", xlabel="budget (updates)", ylabel="test error (%)")
 ax.set(xlim=(230, 4000))
 ax.set_xticks([*budgets, reference], [f"{T:,}" for T in (*budgets, reference)])
