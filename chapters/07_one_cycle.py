@@ -580,7 +580,7 @@ lab.claim("error there: one-cycle less linear (points)", near, above=0)
 # Smith and Topin hold that large rates regularise, so that other regularisation must be reduced to make room for
 # them. Regularisation is about fitting too well, so take 1,000 of the 4,000 training signals: a low peak (0.02) and a
 # high one (0.16) over 2,000 steps (32 epochs), with weight decays $\lambda$ from 0 to 0.01; and the low peak without weight decay
-# over 6,000 steps.
+# over 4,000 steps.
 
 # %%
 train_x, train_y = task.data.split("train")
@@ -610,12 +610,12 @@ decays = (0.0, 0.003, 0.01)
 test, train = map(
     np.array, zip(*(fit([0.02, 0.16], 2000, d) for d in decays), strict=True)
 )
-long_test, long_train = (values[0] for values in fit([0.02], 6000, 0.0))
+long_test, long_train = (values[0] for values in fit([0.02], 4000, 0.0))
 print("test error (%)    λ:", *(f"{decay:6g}" for decay in decays))
 for name, row in (("peak 0.02", 0), ("peak 0.16", 1)):
     print(f"{name:20}", *(f"{e:6.1f}" for e in test[:, row].mean(-1)), end="   ")
     print(f"training loss at 0: {train[0, row].mean():.3f}")
-print(f"peak 0.02, 6,000 steps: {long_test.mean():.1f}, ", end="")
+print(f"peak 0.02, 4,000 steps: {long_test.mean():.1f}, ", end="")
 print(f"training loss {long_train.mean():.3f}")
 
 # %%
