@@ -48,12 +48,13 @@ schedulers = torch.optim.lr_scheduler
 # %% [markdown]
 # ## A transformer that learns nothing in 200 steps
 #
-# Chapter 7 found no use for a rise. Nearly every language model is trained with one, so take a language model: a transformer of four layers of
-# width 16, with the normalisation *after* each residual block as in the original (*post-norm*), trained by AdamW. Its
-# language is made up: eight tokens, each drawn from a distribution that depends on the two before it. So the entropy is
-# known exactly, and with it the floor: no model's expected loss lies below it. The loss here is the expected one, over the true
-# distribution of the next token, and its *excess* over the floor is what is left to learn. Peak 0.032, and
-# a cosine to zero over 200 steps, from the start or after a warm-up of 40:
+# Chapter 7 found no use for a rise. Most language models are trained with one, so take a language model: a
+# transformer of four layers of width 16, with the normalisation *after* each residual sum as in the original
+# (*post-norm*), trained by AdamW on windows of eight tokens, eight windows a batch. Its language is made up: eight tokens, each drawn from a
+# distribution that depends on the two before it. So the entropy is known exactly, and with it the floor: no model's expected
+# loss lies below it. The loss here is an expectation over the true distribution of the next token, and its
+# *excess* over the floor is what is left to learn. The peak is 0.032; a cosine to zero over 200 steps, from the start or after
+# a warm-up of 40:
 
 # %%
 language = lab.SyntheticLanguage()
@@ -276,9 +277,10 @@ worse = -np.subtract(*excess_at("pre", 0.004))
 lab.claim("pre-norm, peak 0.004: lost by warm-up (nats)", worse, above=-0.01)
 
 # %% [markdown]
-# (Dotted: knows frequencies only, and knows pairs.) Warm-up tolerates a higher peak, by a factor of two in post-norm. At the tuned peaks little is left of that, and
-# at a low peak the slow start costs what it costs on a quadratic. So when warm-up seems to matter a lot, ask whether your peak is too
-# high without it; and when you cannot tune, it is cheap insurance. Kalra and Barkeshli (2024) come to the same view on much larger models: its main benefit is to tolerate larger target rates.
+# (Dotted: the levels of a model that knows frequencies only, and of one that knows pairs.) Warm-up tolerates a higher peak, by about a factor of two
+# in post-norm. At the tuned peaks only a few hundredths of a nat are left of that, and at a low peak a slow start gains nothing. So when
+# warm-up seems to matter a lot, ask whether your peak is too high without it. Kalra and Barkeshli (2024) come to
+# the same view on other networks: its main benefit is to tolerate larger target rates.
 
 # %% [markdown]
 # ## A badly scaled network needs it, a well scaled one does not
@@ -344,7 +346,7 @@ lab.claim("default weights: gained by 20 % warm-up (points)", good, no_differenc
 # Ten points and more for one network, nothing that we can detect for the other, each at its own tuned peak. Where the start is good, as in chapter 7, no rise is needed.
 #
 # **Is it the large batch?** Goyal et al. (2017) introduced *gradual warm-up* for batches of 8,192, where the rate is scaled up with the batch. Take the well
-# scaled network over five epochs in batches of 256, where the best peak is several times that of small ones:
+# scaled network over five epochs in batches of 256:
 
 # %%
 large = lab.sweep(
@@ -361,7 +363,7 @@ gained = 100 * (at_large["none"] - at_large["20 %"])
 lab.claim("batch 256, default weights: gained (points)", gained, no_difference=5)
 
 # %% [markdown]
-# A large batch alone does not call for warm-up here, even with a peak that is eight times the 0.04 to 0.08 of batches of 16. Chapter 10 comes back to it with the
+# A large batch alone does not call for warm-up here, even with a peak of 0.64. Chapter 10 comes back to it with the
 # scaling rules.
 
 # %% [markdown]
@@ -469,8 +471,9 @@ more = dead["none"][:, -1] - dead["20 %"][:, -1]
 lab.claim("silent at the end: none less warm-up (points)", more, above=10)
 
 # %% [markdown]
-# The jump throws a third of the units, within eight steps, to where they are zero for nearly every signal; in the end it is half of them, against
-# a sixth with warm-up. Such a unit has no gradient and hardly ever comes back. The loss recovers, the network does not: it is trained on as a smaller one.
+# Within eight steps the jump throws about a third of the units to where they are zero for nearly every signal; in the end it
+# is half of them, against a sixth with warm-up. Such a unit gets next to no gradient. The loss recovers, but the
+# network goes on as a smaller one.
 
 # %% [markdown]
 # ## Why: is it Adam's second moment?
@@ -535,11 +538,12 @@ lab.claim(
 )
 
 # %% [markdown]
-# The first update has size one in units of the rate, later ones a fifth of that, with and without warm-up. What
-# differs is the other panel: without warm-up the first ten steps move the weights by more than half of their norm.
+# The first update has size one in units of the rate, later ones a fifth of that, with and without warm-up. The other panel shows the
+# difference: without warm-up the first update alone is an eighth of the weights' norm, and the next ones little less.
 #
-# These figures fit both explanations, so separate them. Hold the rate at *zero* for 40 steps: Adam gathers its statistics and no weight moves. Then start at the peak. If the statistics are the trouble, this
-# is as good as a warm-up; if the size of the steps is, it is no good at all.
+# These figures fit both explanations, so separate them. Hold the rate at *zero* for 40 steps: Adam gathers its
+# statistics at the initial weights, and no weight moves. Then start at the peak. If the statistics are the trouble, this should be about as good as
+# a warm-up; if the size of the steps is, it should be no good at all.
 #
 # > **Predict.** Which?
 
@@ -571,12 +575,13 @@ longer = excess["2%"] - excess["20%"]
 lab.claim("2 % warm-up less 20 % (nats)", longer, above=0)
 
 # %% [markdown]
-# With its statistics in order Adam fails as before, so it is not their quality that fails here. The size of the first steps is: they
-# carry the weights, in a few dozen updates, to where gradients teach nothing. Kosson et al. (2024) find the same on larger models: limiting the early updates does
-# what warm-up does. (That is for this network and this rate. Where the second moment is estimated from much noisier gradients, it may weigh more.)
+# With forty gradients in its statistics Adam fails as before, so it is not their quality that fails here. What is left is the size of
+# the first steps. Kosson et al. (2024) come to the same view on small GPTs: limiting the early updates does what
+# warm-up does. (That is for this network and this rate. Where single gradients are much noisier, the second moment may weigh
+# more.)
 #
-# **How long is enough?** At this peak one or two per cent help some seeds, ten nearly all, and twenty are safest. At a lower peak none would do.
-# So the length goes with the peak: if training is stable with half the warm-up, half is enough.
+# **How long is enough?** At this peak one or two per cent help some seeds, ten per cent most, twenty all. At half this peak
+# most seeds need none (the figure with two panels). So the length goes with the peak: tune them together.
 
 # %% [markdown]
 # ## Folklore and pitfalls
