@@ -108,10 +108,11 @@ lab.claim("one-cycle, 250 steps, less fixed, 2,000 steps (points)", worse, below
 # $$\frac{\eta_t}{\eta_{\max}}=\begin{cases}\frac1d+\bigl(1-\frac1d\bigr)\,c\bigl(\frac tp\bigr)&t\le p\\[4pt]
 # 1-\bigl(1-\frac1{df}\bigr)\,c\bigl(\frac{t-p}{T-1-p}\bigr)&t>p.\end{cases}$$
 #
-# The momentum moves against it, $\mu_t=\mu_{\max}-(\mu_{\max}-\mu_{\min})\,s_t$, where $s_t$ is how far up the rate is, from 0 to
-# 1. Two variants: straight lines for the cosines (`anneal_strategy="linear"`), and *three phases*, in which the fall
-# takes as long as the rise and the rest of the run goes from $\eta_{\max}/d$ on down. The paper's policy is three
-# straight phases, of which the first two take most of the run; two phases of cosines are fast.ai's form, and torch's default.
+# The momentum moves against it, $\mu_t=\mu_{\max}-(\mu_{\max}-\mu_{\min})\,s_t$, where $s_t$ is how far up the rate is, as a
+# share. There are two variants: straight lines for the cosines (`anneal_strategy="linear"`), and *three phases*, in which
+# the fall takes as long as the rise and the rest of the run goes from $\eta_{\max}/d$ on down. The paper's policy is three
+# straight phases, of which the first two take most of the run; two phases of cosines are fast.ai's form, and torch's
+# default.
 
 
 # %%
@@ -462,8 +463,8 @@ lab.claim(
 
 # %% [markdown]
 # Peak and fall belong together. Without the fall the best peak is a quarter of one-cycle's, and five points are lost; with a low peak
-# the fall gains nothing on a fixed rate. Ending at $\eta_{\max}/25$ cannot be told from ending near zero, nor
-# a gain from the rise from none. The momentum cycle brings one to two points.
+# the fall gains nothing on a fixed rate. Ending at $\eta_{\max}/25$ was no worse
+# than ending near zero, and a gain from the rise cannot be told from none. The momentum cycle brings one to two points.
 
 # %% [markdown]
 # ## The momentum cycle also changes the rate
