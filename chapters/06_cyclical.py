@@ -404,7 +404,7 @@ headline = lab.sweep(
     task,
     {"cycles and drops": of_table_2, "drops alone": drops},
     # five peaks for each, around its own best
-    {"cycles and drops": grid[3:], "drops alone": grid[1:6]},
+    {"cycles and drops": grid[3:], "drops alone": grid[2:7]},
     seeds,
     **settings,
 )
