@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ Start = Callable[[float, int], Run]
 Hints = Iterator[tuple[np.ndarray, str]]  # what a likely mistake gives, and the hint to it
 
 
-def start(peak: float, seed: int, batch_size: int) -> Run:
+def start(peak: float, seed: int, batch_size: int = 16) -> Run:
     """Begin a run on the noisy quadratic of the chapters, with batches that are drawn.
 
     Returns the SGD optimizer, without momentum, whose rate is `peak`; ``update()``, which makes
@@ -203,3 +204,84 @@ def expect_changes_within_epochs(
             f"rates between {factors.min():.2f} and {factors.max():.2f} times the peak. Step the "
             f"scheduler after every update, in the inner loop."
         )
+
+
+class Process(Protocol):
+    """One process of a run that crashes: what was done with its optimizer."""
+
+    trace: LRTrace
+    batches: list[int]  # their numbers, in the order of the updates
+
+
+def through_a_file(answer: Any) -> Any:
+    """What the learner saves, written and read back as after a crash."""
+    file = io.BytesIO()
+    try:
+        torch.save(answer, file)
+    except Exception as error:
+        raise Mistake(
+            f"torch.save could not write what you returned ({type(error).__name__}). Return the "
+            f"state_dict() of each object, not the object."
+        ) from error
+    file.seek(0)
+    try:
+        return torch.load(file)
+    except Exception as error:
+        raise Mistake(
+            f"torch.load could not read back what you returned ({type(error).__name__}): it "
+            f"accepts tensors, numbers, text, lists and dictionaries of them. Return the "
+            f"state_dict() of each object, not the object."
+        ) from error
+
+
+def expect_batches(process: Process, begin: int, stop: int, where: str) -> None:
+    """Raise Mistake unless the process made the updates `begin` to `stop` - 1, each once."""
+    if not process.batches:
+        raise Mistake(f"{where}no update was made. Call update(t) for every t up to stop - 1.")
+    if process.batches != list(range(begin, stop)):
+        got = process.batches
+        if begin and got[0] == 0:
+            hint = (
+                "It began again from batch 0. How many updates are done belongs to what you save."
+            )
+        elif begin and got[0] == begin - 1:
+            hint = f"{begin} updates were done, so the last batch was number {begin - 1}."
+        elif begin and len(got) == stop and got[0] == begin:
+            hint = "stop counts the updates since the start of the run, not since the crash."
+        elif got == list(range(begin + 1, stop + 1)):
+            hint = "Batches are numbered from 0."
+        else:
+            hint = f"It should be {begin} to {stop - 1}, each once."
+        raise Mistake(f"{where}update was called for the batches {short(got)}. {hint}")
+    if len(process.trace) != len(process.batches):
+        raise Mistake(f"{where}optimizer.step() was called by itself. update(t) makes the step.")
+
+
+def expect_resumed(
+    got: np.ndarray, plan: np.ndarray, begin: int, n: int, name: str, where: str
+) -> None:
+    """The likely mistakes in the `name` after a crash; `plan` is that of the whole run."""
+    wanted = plan[begin : begin + n]
+    if np.allclose(got, plan[:n], rtol=1e-9):
+        raise Mistake(
+            f"{where}the {name} began again from step 0. The scheduler's counter belongs to what "
+            f"you save."
+        )
+    if np.allclose(got[1:], wanted[1:], rtol=1e-9):
+        raise Mistake(
+            f"{where}only the first update used a wrong {name}, {got[0]:.4g}, not {wanted[0]:.4g}. "
+            f"Building a torch scheduler writes the values of step 0 into the optimizer: load the "
+            f"optimizer's state after it was built."
+        )
+    if np.allclose(got, plan[begin + 1 : begin + 1 + n], rtol=1e-9):
+        raise Mistake(f"{where}the {name} is one step ahead: the scheduler is a step too far.")
+    if np.allclose(got, plan[begin - 1 : begin - 1 + n], rtol=1e-9):
+        raise Mistake(f"{where}the {name} is one step behind: the scheduler missed a step.")
+    if got[0] != 0 and np.allclose(got / got[0], wanted / wanted[0], rtol=1e-6):
+        raise Mistake(
+            f"{where}the {name} has the right shape, at {got[0] / wanted[0]:.3g} times its height. "
+            f"After loading, the optimizer's {name} is that of the crash. The scale is the value "
+            f"it was built with: read it before, or let a state_dict() restore it."
+        )
+    if np.allclose(got, got[0], rtol=1e-9):
+        raise Mistake(f"{where}the {name} never changed.")

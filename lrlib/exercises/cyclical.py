@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import operator
 import warnings
@@ -17,7 +16,7 @@ from torch.optim import Optimizer
 
 from lrlib.cyclical import Cyclical
 from lrlib.exercises import Mistake, _runs, ask_twice, call, close, letters, passed, short
-from lrlib.exercises._runs import Hints, Run, Start, Watched
+from lrlib.exercises._runs import Hints, Start, Watched
 from lrlib.trace import LRTrace
 
 _TOLERANCE = 1e-6  # of a factor: some compute it in float32
@@ -520,14 +519,7 @@ def _expect_refusal(bounds: Callable[..., Any]) -> None:
 # 4. What is wrong with this experiment?
 
 
-def start(peak: float, seed: int) -> Run:
-    """Begin a run on the noisy quadratic of the chapters, with batches of 16 that are drawn.
-
-    Returns the SGD optimizer, without momentum, whose rate is `peak`; ``update()``, which makes
-    one optimizer step with a noisy gradient; and ``loss()``, the loss ½ Σ hᵢ θᵢ² of the present
-    weights. `seed` sets the initial weights and the noise.
-    """
-    return _runs.start(peak, seed, batch_size=16)
+start = _runs.start
 
 
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
@@ -710,7 +702,7 @@ def check_train(train: Callable[..., Any]) -> None:
             part, answer = _part(train, training, process, stop, saved)
             if begin:
                 _expect_continued(part, session, training, begin, stop)
-            saved, begin = _through_a_file(answer), stop
+            saved, begin = _runs.through_a_file(answer), stop
     passed(
         "the momentum moves against the rate, with SGD and with AdamW, and after a crash rates, "
         "momentum and weights are those of an uninterrupted run, bit for bit."
@@ -730,52 +722,10 @@ def _part(
     return session, answer
 
 
-def _through_a_file(answer: Any) -> Any:
-    file = io.BytesIO()
-    try:
-        torch.save(answer, file)
-    except Exception as error:
-        raise Mistake(
-            f"torch.save could not write what you returned ({type(error).__name__}). Return the "
-            f"state_dict() of each object, not the object."
-        ) from error
-    file.seek(0)
-    try:
-        return torch.load(file)
-    except Exception as error:
-        raise Mistake(
-            f"torch.load could not read back what you returned ({type(error).__name__}): it "
-            f"accepts tensors, numbers, text, lists and dictionaries of them. Return the "
-            f"state_dict() of each object, not the object."
-        ) from error
-
-
-def _expect_batches(session: _Session, begin: int, stop: int, where: str) -> None:
-    if not session.batches:
-        raise Mistake(f"{where}no update was made. Call update(t) for every t up to stop - 1.")
-    if session.batches != list(range(begin, stop)):
-        got = session.batches
-        if begin and got[0] == 0:
-            hint = (
-                "It began again from batch 0. How many updates are done belongs to what you save."
-            )
-        elif begin and got[0] == begin - 1:
-            hint = f"{begin} updates were done, so the last batch was number {begin - 1}."
-        elif begin and len(got) == stop and got[0] == begin:
-            hint = "stop counts the updates since the start of the run, not since the crash."
-        elif got == list(range(begin + 1, stop + 1)):
-            hint = "Batches are numbered from 0."
-        else:
-            hint = f"It should be {begin} to {stop - 1}, each once."
-        raise Mistake(f"{where}update was called for the batches {short(got)}. {hint}")
-    if len(session.trace) != len(session.batches):
-        raise Mistake(f"{where}optimizer.step() was called by itself. update(t) makes the step.")
-
-
 def _expect_whole(session: _Session, training: _Training) -> None:
     """A run without a crash."""
     where = f"with {training.kind}, without a crash: "
-    _expect_batches(session, 0, training.total, where)
+    _runs.expect_batches(session, 0, training.total, where)
     steps, shape = training.total, training.shape
     rates = session.trace.lr[:, 0]
     planned = training.peak * shape.sample(2 * steps)
@@ -889,7 +839,7 @@ def _expect_continued(
 ) -> None:
     """What came after a crash, against the learner's own run without one."""
     where = f"with {training.kind}, after a crash at {begin} updates: "
-    _expect_batches(part, begin, stop, where)
+    _runs.expect_batches(part, begin, stop, where)
     first = {name: value for name, value in whole.before[begin].items()}
     if any(not torch.equal(part.before[0][name], first[name]) for name in first):
         raise Mistake(
@@ -911,7 +861,7 @@ def _expect_continued(
                 f"{where}the {name} differs from that of an uninterrupted run in the last digits. "
                 f"Compute it from the step and the value at the start, not from the {name} before."
             )
-        _expect_resumed(got, plan, begin, n, name, where)
+        _runs.expect_resumed(got, plan, begin, n, name, where)
         k = int(np.argmax(got != wanted))
         raise Mistake(
             f"{where}update {begin + k} used the {name} {got[k]:.4g}; without the crash it was "
@@ -925,33 +875,3 @@ def _expect_continued(
             f"else does {training.kind} remember of the updates before? It is in "
             f"optimizer.state_dict()."
         )
-
-
-def _expect_resumed(
-    got: np.ndarray, plan: np.ndarray, begin: int, n: int, name: str, where: str
-) -> None:
-    """The likely mistakes in the `name` after a crash; `plan` is that of the whole run."""
-    wanted = plan[begin : begin + n]
-    if np.allclose(got, plan[:n], rtol=1e-9):
-        raise Mistake(
-            f"{where}the {name} began again from step 0. The scheduler's counter belongs to what "
-            f"you save."
-        )
-    if np.allclose(got[1:], wanted[1:], rtol=1e-9):
-        raise Mistake(
-            f"{where}only the first update used a wrong {name}, {got[0]:.4g}, not {wanted[0]:.4g}. "
-            f"Building a torch scheduler writes the values of step 0 into the optimizer: load the "
-            f"optimizer's state after it was built."
-        )
-    if np.allclose(got, plan[begin + 1 : begin + 1 + n], rtol=1e-9):
-        raise Mistake(f"{where}the {name} is one step ahead: the scheduler is a step too far.")
-    if np.allclose(got, plan[begin - 1 : begin - 1 + n], rtol=1e-9):
-        raise Mistake(f"{where}the {name} is one step behind: the scheduler missed a step.")
-    if got[0] != 0 and np.allclose(got / got[0], wanted / wanted[0], rtol=1e-6):
-        raise Mistake(
-            f"{where}the {name} has the right shape, at {got[0] / wanted[0]:.3g} times its height. "
-            f"After loading, the optimizer's {name} is that of the crash. The scale is the value "
-            f"it was built with: read it before, or let a state_dict() restore it."
-        )
-    if np.allclose(got, got[0], rtol=1e-9):
-        raise Mistake(f"{where}the {name} never changed.")

@@ -23,7 +23,7 @@ from lrlib.exercises import (
     passed,
     short,
 )
-from lrlib.exercises._runs import Hints, Run, Start, Watched
+from lrlib.exercises._runs import Hints, Start, Watched
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.one_cycle import OneCycle
 
@@ -512,14 +512,7 @@ def _wrong_speed_ups(
 # 4. What is wrong with this experiment?
 
 
-def start(peak: float, seed: int) -> Run:
-    """Begin a run on the noisy quadratic of the chapters, with batches of 16 that are drawn.
-
-    Returns the SGD optimizer, without momentum, whose rate is `peak`; ``update()``, which makes
-    one optimizer step with a noisy gradient; and ``loss()``, the loss ½ Σ hᵢ θᵢ² of the present
-    weights. `seed` sets the initial weights and the noise.
-    """
-    return _runs.start(peak, seed, batch_size=16)
+start = _runs.start
 
 
 def check_flaws(flaws: Callable[[], set[str]]) -> None:

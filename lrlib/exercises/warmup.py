@@ -15,9 +15,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lrlib.exercises import Mistake, call, close, finite, letters, passed, schedule, short
+from lrlib.exercises import Mistake, _runs, call, close, finite, letters, passed, schedule, short
 from lrlib.exercises._runs import Hints
-from lrlib.exercises.cyclical import _expect_batches, _expect_resumed, _through_a_file
 from lrlib.schedule import Schedule
 from lrlib.trace import LRTrace
 
@@ -435,7 +434,7 @@ def check_train(train: Callable[..., Any]) -> None:
         whole, _ = _part(train, case, 0, case.total, None)
         epochs, batches, warmup = case.sizes
         where = f"with epochs={epochs}, batches={batches}, warmup_epochs={warmup}, no crash: "
-        _expect_batches(whole, 0, case.total, where)
+        _runs.expect_batches(whole, 0, case.total, where)
         rates, plan = whole.trace.lr[:, 0] / case.peak, case.plan() / case.peak
         _expect(rates, plan[: case.total], _wrong_rates(case, plan), where, "share of the peak")
         saved, begin = None, 0
@@ -443,7 +442,7 @@ def check_train(train: Callable[..., Any]) -> None:
             part, answer = _part(train, case, process, stop, saved)
             if begin:
                 _expect_continued(part, whole, case, begin, stop)
-            saved, begin = _through_a_file(answer), stop
+            saved, begin = _runs.through_a_file(answer), stop
     passed("no update is wasted, the run ends at 0, and a crash changes nothing, bit for bit.")
 
 
@@ -493,7 +492,7 @@ def _wrong_rates(case: _Case, plan: np.ndarray) -> Hints:
 def _expect_continued(part: _Job, whole: _Job, case: _Case, begin: int, stop: int) -> None:
     """What came after a crash, against the learner's own run without one."""
     where = f"after a crash at {begin} updates: "
-    _expect_batches(part, begin, stop, where)
+    _runs.expect_batches(part, begin, stop, where)
     if not torch.equal(part.before[0], whole.before[begin]):
         raise Mistake(f"{where}the first update began from other weights. Save and load the model.")
     got, wanted = part.trace.lr[:, 0], whole.trace.lr[begin:stop, 0]
@@ -509,7 +508,7 @@ def _expect_continued(part: _Job, whole: _Job, case: _Case, begin: int, stop: in
                 f"{where}after one update the rate went on from step 1, as if the run had just "
                 f"begun. The scheduler's counter belongs to what you save."
             )
-        _expect_resumed(got, case.plan(), begin, stop - begin, "rate", where)
+        _runs.expect_resumed(got, case.plan(), begin, stop - begin, "rate", where)
         k = int(np.argmax(got != wanted))
         raise Mistake(
             f"{where}update {begin + k} used the rate {got[k]:.4g}; without the crash it was "
