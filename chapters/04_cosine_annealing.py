@@ -287,15 +287,11 @@ settings = {"steps": T, "batch_size": 16}
 result = lab.sweep(task, shapes, grid, lab.seeds(14), **settings)
 
 # %%
-val, test = result.at("val_error"), 100 * result.at("test_error")
-of_others = val.sum(-1, keepdims=True) - val  # of all seeds but one
-best = of_others.argmin(1)  # shapes x seeds
-assert 0 < best.min() and best.max() < len(grid) - 1, "widen the grid"
-judged = np.take_along_axis(test, best[:, None], axis=1)[:, 0]
-error = dict(zip(shapes, judged, strict=True))
+errors, peaks = result.judged()
+error = {name: 100 * runs for name, runs in errors.items()}
 print(f"{'peak':13}", *(f"{peak:6.3f}" for peak in grid), "  chosen  error")
-for name, row, k in zip(shapes, test, best, strict=True):
-    chosen = f"{np.median(grid[k]):8.3f}"
+for name, row in zip(shapes, 100 * result.at("test_error"), strict=True):
+    chosen = f"{np.median(peaks[name]):8.3f}"
     print(f"{name:13}", *(f"{e:6.1f}" for e in row.mean(-1)), chosen, end=" ")
     print(f"{error[name].mean():6.1f}")
 
