@@ -16,13 +16,14 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help read test bench chapters exercises format clean
+.PHONY: help read test bench chapters claims exercises format clean
 
 help:
 	@echo "make read       set up .venv and open the chapters in JupyterLab"
 	@echo "make test       set up .venv and run everything CI runs"
-	@echo "make chapters   execute chapters and solutions, make the student versions again"
-	@echo "                (NAME=01_fixed_learning_rate for one chapter)"
+	@echo "make chapters   execute chapters and solutions, make the table of claims and the student"
+	@echo "                versions again (NAME=01_fixed_learning_rate for one chapter)"
+	@echo "make claims     make chapters/CLAIMS.md, the table of claims, again"
 	@echo "make exercises  make the student versions again"
 	@echo "make bench      time the stacked sweep against a plain training loop"
 	@echo "make format     format the code"
@@ -42,7 +43,11 @@ bench: $(VENV)/.dev
 
 chapters: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py build $(NAME)
+	$(BIN)/python tools/notebooks.py claims
 	$(BIN)/python tools/notebooks.py release
+
+claims: $(VENV)/.dev
+	$(BIN)/python tools/notebooks.py claims
 
 exercises: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py release

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import notebooks
 import pytest
 from jupytext import TextFileContentsManager
 from nbgrader.api import Gradebook
+
+from lrlib.lab import claim
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTIONS = sorted(path.parent for path in ROOT.glob("chapters/solutions/*/exercises.ipynb"))
@@ -291,6 +294,105 @@ def test_check_release_catches(course):
     shutil.rmtree(exercises)
     (missing,) = notebooks.check_release(course)
     assert "01_demo/exercises.ipynb is missing" in missing
+
+
+# --- the table of claims
+
+PRINTED = """\
+Claim: 2 * x_1 <b> ~ y | 1.5 points [1.2, 1.8], 8 seeds | wanted > 1 points | supported
+of no matter
+Claim: A over B | 0.99 [0.9, 1.1], 3 seeds | wanted within a factor 1.3 | no difference we can detect
+"""  # noqa: E501
+EXACT = "Claim: C less D | -0.2, exact | wanted ±1 | a difference, smaller than the margin\n"
+LOOP = "for row in rows:\n    lab.claim(*row)"
+
+
+def write_chapter(course: Path, *cells: tuple[str, str]) -> None:
+    """chapters/02_claims.ipynb, with code cells given as (source, what it printed)."""
+    made = [nbformat.v4.new_markdown_cell("# 2 · Some_claims\n\n# Not the title")]
+    for i, (source, printed) in enumerate(cells, start=1):
+        made.append(nbformat.v4.new_code_cell(source, execution_count=i))
+        made[-1].outputs = [nbformat.v4.new_output("stream", text=printed)] if printed else []
+    notebook = nbformat.v4.new_notebook(cells=made)
+    notebooks.write_notebook(notebook, course / "chapters/02_claims.ipynb")
+
+
+def test_the_table_has_every_claim_and_shows_it_as_it_was_printed(course):
+    write_chapter(course, (LOOP, PRINTED), ("lab.claim('C less D', -0.2, no_difference=1)", EXACT))
+    table = notebooks.claims_table(course)
+    assert table.startswith(notebooks.CLAIMS_HEADER)
+    expected = """
+Claims: 3; 1 *supported*, 1 *no difference we can detect*, \
+1 *a difference, smaller than the margin*. Of them exact: 1.
+
+## [A chapter](01_demo.ipynb)
+
+No claims.
+
+## [2 · Some\\_claims](02_claims.ipynb)
+
+| claim | measured | seeds | wanted | verdict |
+| --- | --- | --- | --- | --- |
+| 2 \\* x\\_1 \\<b> \\~ y | 1.5 points [1.2, 1.8] | 8 | > 1 points | supported |
+| A over B | 0.99 [0.9, 1.1] | 3 | within a factor 1.3 | no difference we can detect |
+| C less D | -0.2 | exact | ±1 | a difference, smaller than the margin |
+"""
+    assert table.removeprefix(notebooks.CLAIMS_HEADER) == expected
+
+
+def test_the_table_reads_what_claim_prints(course, capsys):
+    claim("A | B", [1.0, 2.0, 3.0], above=-1, unit=" nats")
+    claim("C", 0.5, no_difference=1)
+    write_chapter(course, (LOOP, capsys.readouterr().out))
+    rows = notebooks.claims_table(course).splitlines()[-2:]
+    assert rows[0] == "| A \\| B | 2 nats [-0.4841, 4.484] | 3 | > -1 nats | supported |"
+    assert rows[1] == "| C | 0.5 | exact | ±1 | a difference, smaller than the margin |"
+
+
+@pytest.mark.parametrize(
+    ("source", "printed", "message"),
+    [
+        (LOOP, "", "calls claim 1 times and shows 0 claims"),
+        (f"{LOOP}\n{LOOP}", EXACT, "calls claim 2 times and shows 1 claims"),
+        (LOOP, "Claim: A | 1 | supported", "shows no line of lab.claim: Claim: A | 1 | supported"),
+        (LOOP, EXACT.replace("a difference, smaller", "NOT SUPPORTED"), "shows no line of"),
+    ],
+)
+def test_a_claim_that_would_be_missing_is_a_fault(course, source, printed, message):
+    write_chapter(course, ("rows = []", ""), (source, printed))
+    with pytest.raises(notebooks.Fault) as fault:
+        notebooks.claims_table(course)
+    where = "chapters/02_claims.ipynb: cell 3 (code: for row in rows:)"
+    assert str(fault.value).startswith(f"{where} {message}")
+
+
+@pytest.mark.parametrize("kind", ["unexecuted", "error"])
+def test_a_notebook_that_did_not_run_through_is_a_fault(course, kind):
+    edit, message = FAULTS[kind]
+    change(course / "chapters/01_demo.ipynb", edit)
+    with pytest.raises(
+        notebooks.Fault, match=r"^chapters/01_demo.ipynb: cell \d .*" + re.escape(message)
+    ):
+        notebooks.claims_table(course)
+
+
+def test_a_chapter_without_a_notebook_is_a_fault(course):
+    (course / "chapters/01_demo.ipynb").unlink()
+    with pytest.raises(notebooks.Fault, match="is missing; run: make chapters NAME=01_demo"):
+        notebooks.claims_table(course)
+
+
+def test_check_claims_catches(course):
+    stale = ["chapters/CLAIMS.md is not what the notebooks show; run: make claims"]
+    assert notebooks.check_claims(course) == stale
+    notebooks.write_claims(course)
+    assert notebooks.check_claims(course) == []
+    write_chapter(course, (LOOP, PRINTED))
+    assert notebooks.check_claims(course) == stale
+
+
+def test_the_committed_table_is_current():
+    assert notebooks.check_claims(ROOT) == []
 
 
 # --- grading

@@ -4,6 +4,8 @@
     python tools/notebooks.py check              compare each script with its notebook
     python tools/notebooks.py release            make the students' versions
     python tools/notebooks.py check-release      compare them with the committed ones
+    python tools/notebooks.py claims             make chapters/CLAIMS.md from the notebooks
+    python tools/notebooks.py check-claims       compare it with the committed one
 
 The scripts (chapters/NN_slug.py and chapters/solutions/NN_slug/*.py, jupytext's percent format)
 are the source. Everything else that lies beside them is generated.
@@ -36,6 +38,14 @@ from nbformat import NotebookNode
 TIMEOUT = 600  # seconds for one cell
 MAX_LINES = 25  # a code cell fits on a screen
 MAX_WIDTH = 88  # and in the notebook's column
+VERDICTS = (  # of lab.claim
+    "supported",
+    "no difference we can detect",
+    "a difference, smaller than the margin",
+)
+CLAIM = re.compile(
+    r"Claim: (.+) \| (.+), (exact|\d+ seeds) \| wanted (.+) \| (" + "|".join(VERDICTS) + ")"
+)
 KEPT_METADATA = ("tags", "nbgrader", "jupyter")  # as cell_metadata_filter in pyproject.toml
 
 # The same wherever the notebook was executed: no patch version of Python, no local kernel.
@@ -50,6 +60,24 @@ NOTEBOOK_METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
+
+CLAIMS_HEADER = """\
+# What the book claims
+
+`make claims` makes this table from the executed notebooks, and `make test` fails when it is not \
+what they show. Each row is a line that `lab.claim` printed in a chapter:
+
+- **measured**: the mean over seeds (of ratios, the geometric mean as a rule) and in brackets its \
+95 % interval over seeds (Student's t). Each interval stands for itself: of twenty, one is \
+expected to miss. *exact*, in place of the seeds, marks a single number without an interval.
+- **wanted**: the whole interval had to lie there; otherwise the chapter stops with an error, so \
+that no row can show a failure. The bounds were set with results in view. What tests them is other \
+seeds: these rows belong to `LRLIB_SEED=0`, and `LRLIB_SEED=3 make test` runs every chapter with \
+others. The numbers change then; no claim may fail.
+- **verdict**: where a margin is wanted (±, or a factor), the whole interval lies within it; if it \
+holds zero (for a ratio, one), there is *no difference we can detect*, otherwise *a difference, \
+smaller than the margin*.
+"""
 
 HEADER = """\
 # ---
@@ -278,10 +306,14 @@ def pair_faults(made: NotebookNode, kept: NotebookNode) -> Iterator[str]:
     if len(made.cells) != len(kept.cells):
         yield f"the script has {len(made.cells)} cells, the notebook {len(kept.cells)}"
 
-    code = [(i, cell) for i, cell in enumerate(kept.cells) if cell.cell_type == "code"]
+    yield from execution_faults(kept)
+
+
+def execution_faults(notebook: NotebookNode) -> Iterator[str]:
+    """Where a notebook was not executed from top to bottom."""
     expected = 0
-    for index, cell in code:
-        if cell.source.strip():
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and cell.source.strip():
             expected += 1
             if cell.execution_count != expected:
                 where = cell_name(index, cell)
@@ -369,6 +401,81 @@ def check_release(root: Path) -> list[str]:
 
 
 # --------------------------------------------------------------------------------------
+# The table of claims
+
+
+def claims_table(root: Path) -> str:
+    """chapters/CLAIMS.md: every claim of every chapter. Raises Fault if one could be missing."""
+    sections, every = [], []
+    for pair in scripts_and_notebooks(root):
+        if pair.parent.name != "chapters":
+            continue
+        path = pair.with_suffix(".ipynb")
+        if not path.exists():
+            raise Fault(f"{path.relative_to(root)} is missing; run: make chapters NAME={pair.name}")
+        try:
+            title, claims = read_claims(read_notebook(path))
+        except Fault as fault:
+            raise Fault(f"{path.relative_to(root)}: {fault}") from None
+        every += claims
+        lines = [f"\n## [{escaped(title)}]({path.name})\n"]
+        if claims:
+            lines += ["| claim | measured | seeds | wanted | verdict |", "| --- " * 5 + "|"]
+            lines += [f"| {' | '.join(map(escaped, row))} |" for row in claims]
+        else:
+            lines.append("No claims.")
+        sections.append("\n".join(lines) + "\n")
+    verdicts = Counter(verdict for *_, verdict in every)
+    counts = ", ".join(f"{verdicts[verdict]} *{verdict}*" for verdict in VERDICTS)
+    exact = sum(seeds == "exact" for _, _, seeds, _, _ in every)
+    summary = f"\nClaims: {len(every)}; {counts}. Of them exact: {exact}.\n"
+    return CLAIMS_HEADER + summary + "".join(sections)
+
+
+def read_claims(notebook: NotebookNode) -> tuple[str, list[tuple[str, ...]]]:
+    """The first heading, and (claim, measured, seeds, wanted, verdict) of every claim."""
+    if faults := [*execution_faults(notebook), *output_faults(notebook)]:
+        raise Fault(faults[0])
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    heading = re.search(r"^# (.+)", text, re.MULTILINE)
+    if not heading:
+        raise Fault("has no heading")
+    claims = []
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        printed = "".join(output.get("text", "") for output in cell.outputs).splitlines()
+        lines = [line for line in printed if line.startswith("Claim:")]
+        # A call in a loop prints several lines.
+        calls = len(re.findall(r"\bclaim\(", cell.source))
+        if len(lines) < calls:
+            where = cell_name(index, cell)
+            raise Fault(f"{where} calls claim {calls} times and shows {len(lines)} claims")
+        for line in lines:
+            if not (match := CLAIM.fullmatch(line)):
+                raise Fault(f"{cell_name(index, cell)} shows no line of lab.claim: {line}")
+            claims.append(tuple(part.removesuffix(" seeds") for part in match.groups()))
+    return heading[1], claims
+
+
+def escaped(text: str) -> str:
+    """The text, so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_<~$&|])", r"\\\1", text)
+
+
+def write_claims(root: Path) -> None:
+    (root / "chapters" / "CLAIMS.md").write_text(claims_table(root), encoding="utf-8")
+
+
+def check_claims(root: Path) -> list[str]:
+    """Whether chapters/CLAIMS.md is what the notebooks show."""
+    committed = root / "chapters" / "CLAIMS.md"
+    if committed.exists() and committed.read_text(encoding="utf-8") == claims_table(root):
+        return []
+    return ["chapters/CLAIMS.md is not what the notebooks show; run: make claims"]
+
+
+# --------------------------------------------------------------------------------------
 
 
 def main() -> int:
@@ -384,6 +491,8 @@ def main() -> int:
     commands.add_parser("check", help="compare each script with its notebook")
     commands.add_parser("release", help="make the students' versions")
     commands.add_parser("check-release", help="compare them with the committed ones")
+    commands.add_parser("claims", help="make chapters/CLAIMS.md from the notebooks")
+    commands.add_parser("check-claims", help="compare it with the committed one")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
 
@@ -396,8 +505,12 @@ def main() -> int:
             faults = check(root)
         elif arguments.command == "release":
             faults = release_into_place(root)
-        else:
+        elif arguments.command == "check-release":
             faults = check_release(root)
+        elif arguments.command == "claims":
+            faults = write_claims(root)
+        else:
+            faults = check_claims(root)
     except Fault as fault:
         faults = [str(fault)]
     for fault in faults or []:

@@ -60,6 +60,7 @@ def main() -> int:
             "format": ["-m", "ruff", "format", "--check", "."],
             "lint": ["-m", "ruff", "check", "."],
             "scripts and notebooks agree": [tool, "check"],
+            "the table of claims is current": [tool, "check-claims"],
             "student versions are current": [tool, "check-release"],
             "unit tests": ["-m", "pytest", "tests", f"--junitxml={unit_report}"],
         }
