@@ -25,7 +25,8 @@ help:
 	@echo "                versions again (NAME=01_fixed_learning_rate for one chapter)"
 	@echo "make claims     make chapters/CLAIMS.md, the table of claims, again"
 	@echo "make exercises  make the student versions again"
-	@echo "make bench      time the stacked sweep against a plain training loop"
+	@echo "make bench      time the stacked sweep and the learning-rate finder; time and memory of"
+	@echo "                every chapter"
 	@echo "make format     format the code"
 	@echo "make clean      remove .venv and caches"
 	@echo
@@ -40,6 +41,10 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/bench_sweep.py
+	$(BIN)/python benchmarks/bench_sweep.py --chapters
+	@if $(BIN)/python -c 'import torch_lr_finder' 2>/dev/null; \
+		then $(BIN)/python benchmarks/bench_lr_finder.py; \
+		else echo "Left out: benchmarks/bench_lr_finder.py, which needs the package torch-lr-finder."; fi
 
 chapters: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py build $(NAME)
