@@ -364,33 +364,57 @@ def edge(rates: np.ndarray, losses: np.ndarray) -> float | None:
     rates, losses = _curve("edge", rates, losses)
     low = losses.argmin()
     level = losses[low] + _CLIMB * (_start_level(losses) - losses[low])
-    above = low + np.flatnonzero(losses[low:] > level)
-    if level <= losses[low] or not above.size:
-        return None
-    i = above[0]
-    share = (level - losses[i - 1]) / (losses[i] - losses[i - 1])
-    return float(rates[i - 1] * (rates[i] / rates[i - 1]) ** share)
+    return None if level <= losses[low] else _crossing(rates[low:], losses[low:], level)
 
 
-def edge_5(rates: np.ndarray, losses: np.ndarray) -> float | None:
-    """A fifth of the `edge`: the peak of a schedule that decays. A fixed rate should be lower.
+def floor(rates: np.ndarray, losses: np.ndarray) -> float | None:
+    """The middle, in the logarithm, of the stretch where the loss has kept most of its gain.
 
-    The factor is found by experiment. It is of the size of Smith's (2017, section 3.3), who lets
-    cycles begin at a third or a quarter of the rate where the test breaks down.
+    The stretch is the one around the minimum in which the loss lies above it by less than a fifth
+    of the gain, which is counted from the level of the first tenth of the curve. Its middle lies
+    near the minimum and moves less with noise, since both its ends lie where the curve is steep.
+    Interpolated between the rates. None if the loss falls nowhere.
     """
-    found = edge(rates, losses)
-    return None if found is None else found / 5
+    rates, losses = _curve("floor", rates, losses)
+    low = losses.argmin()
+    level = losses[low] + _FLOOR * (_start_level(losses) - losses[low])
+    if level <= losses[low]:
+        return None
+    left = _crossing(rates[low::-1], losses[low::-1], level) or rates[0]
+    right = _crossing(rates[low:], losses[low:], level) or rates[-1]
+    return math.sqrt(left * right)
+
+
+def floor_1_5(rates: np.ndarray, losses: np.ndarray) -> float | None:
+    """The middle of the `floor`, divided by 1.5: the peak of a schedule that decays.
+
+    A fixed rate should be half of it, and a run that is many times as long as the test lower
+    still. The divisor was found by experiment (chapter 9).
+    """
+    found = floor(rates, losses)
+    return None if found is None else found / 1.5
 
 
 # The rules whose answers `find_lr` gives. "default" is the one of this library.
 RULES: dict[str, Rule] = {
-    "default": edge_5,
+    "default": floor_1_5,
     "steepest": steepest,
     "minimum_10": minimum_10,
     "valley": valley,
 }
 
 _CLIMB = 0.5
+_FLOOR = 0.2
+
+
+def _crossing(rates: np.ndarray, losses: np.ndarray, level: float) -> float | None:
+    """The rate at which the losses first rise above `level`; they start below it."""
+    above = np.flatnonzero(losses > level)
+    if not above.size:
+        return None
+    i = above[0]
+    share = (level - losses[i - 1]) / (losses[i] - losses[i - 1])
+    return float(rates[i - 1] * (rates[i] / rates[i - 1]) ** share)
 
 
 def _start_level(losses: np.ndarray) -> float:

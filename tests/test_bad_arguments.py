@@ -59,7 +59,7 @@ from lrlib.lab import (
     sweep,
     transformer,
 )
-from lrlib.lr_finder import edge, restored, smooth, steepest, valley
+from lrlib.lr_finder import edge, floor, restored, smooth, steepest, valley
 
 NAN, INF = math.nan, math.inf
 TASK = Task(load_digits(), lambda: mlp(64, 10))
@@ -441,6 +441,7 @@ TABLE = [
     ("valley", lambda v: valley(RATES, v), "losses", [[1.0, 2.0], "x", None, [[1.0] * 3]]),
     ("edge", lambda v: edge(RATES, [1.0, 2.0, v]), "losses", [NAN, INF]),
     ("edge", lambda v: edge([v, 2.0, 3.0], LOSSES), "rates", [NAN, INF, 0.0, -1.0]),
+    ("floor", lambda v: floor(RATES, [1.0, 2.0, v]), "losses", [NAN, INF]),
     ("curve", lambda v: LRFinderResult(RATES, v), "losses", [[1.0, 2.0], [[[1.0] * 3]], [NAN] * 3]),
     ("curve", lambda v: LRFinderResult(v, LOSSES), "rates", [[3, 2, 1]]),
     ("curve", lambda v: LRFinderResult(RATES, LOSSES, smoothing=v), "smoothing", [-1, NAN]),

@@ -25,7 +25,8 @@ from lrlib import (
 from lrlib.lr_finder import (
     RULES,
     edge,
-    edge_5,
+    floor,
+    floor_1_5,
     minimum,
     minimum_10,
     restored,
@@ -563,12 +564,11 @@ def exact(**shape):
     x = np.linspace(-6, 1, 70_001)
     losses = curve(x, **shape)
     bottom = losses.argmin()
-    level = (losses[0] + losses[bottom]) / 2
-    back = bottom + np.argmax(losses[bottom:] > level)
+    kept = losses < losses[bottom] + 0.2 * (losses[0] - losses[bottom])
     return {
         "steepest": 10 ** x[np.gradient(losses)[:bottom].argmin()],
         "minimum_10": 10 ** x[bottom] / 10,
-        "default": 10 ** x[back] / 5,
+        "default": 10 ** x[kept][[0, -1]].mean() / 1.5,
     }
 
 
@@ -642,7 +642,10 @@ def test_rules_by_hand():
     assert minimum(rates, losses) == rates[5] and minimum_10(rates, losses) == rates[5] / 10
     # Level (2 + 0.3) / 2 = 1.15 lies 0.65 of the way from 0.5 to 1.5.
     assert edge(rates, losses) == pytest.approx(10 ** (-1 + 0.5 * 0.65))
-    assert edge_5(rates, losses) == edge(rates, losses) / 5
+    # Level 0.3 + (2 - 0.3) / 5 = 0.64: 0.4 of the way from 0.4 to 1.0, 0.14 from 0.5 to 1.5.
+    ends = -2 - 0.5 * 0.4, -1 + 0.5 * 0.14
+    assert floor(rates, losses) == pytest.approx(10 ** (sum(ends) / 2))
+    assert floor_1_5(rates, losses) == floor(rates, losses) / 1.5
     # The longest fall is 2, 1.9, 1, 0.4, 0.3: five points up to number 5, from number 0 on.
     assert valley(rates, losses) == rates[0 + 1 + 0]
 
@@ -653,14 +656,16 @@ def test_valley_ends_where_the_longest_fall_ends():
     assert valley(rates, losses) == rates[10 - 9 + 3 + 1]  # 9, 8, 7, 6, 5, 4, 3, 2, 1
 
 
-@pytest.mark.parametrize("rule", [steepest, edge, edge_5, valley])
+@pytest.mark.parametrize("rule", [steepest, edge, floor, floor_1_5, valley])
 def test_a_rule_finds_nothing_on_a_rising_curve(rule):
     rates = np.geomspace(1e-3, 1, 12)
     assert rule(rates, np.linspace(1, 2, 12)) is None
 
 
-def test_edge_needs_a_climb():
-    assert edge(np.geomspace(1e-3, 1, 12), np.linspace(2, 1, 12)) is None
+def test_edge_needs_a_climb_and_floor_does_not():
+    rates, losses = np.geomspace(1e-3, 1, 12), np.linspace(2, 1, 12)
+    assert edge(rates, losses) is None
+    assert 0.1 < floor(rates, losses) < 1
 
 
 # --- refusing
