@@ -27,6 +27,14 @@ def test_it_prints_one_line_with_all_there_is_to_know(capsys):
     assert (evidence.low, evidence.high) == pytest.approx(interval(VALUES), rel=1e-12)
 
 
+def test_effects_that_are_not_of_seeds_say_so(capsys):
+    claim("x", VALUES, above=0.05, of="problems")
+    assert f"], {len(VALUES)} problems | " in capsys.readouterr().out
+    for of in ("", "two words", 3):
+        with pytest.raises(TypeError, match="claim: of must be one word"):
+            claim("x", VALUES, above=0.05, of=of)
+
+
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.999])
 def test_the_interval_is_students(confidence):
     evidence = claim("x", VALUES, above=-10, confidence=confidence)

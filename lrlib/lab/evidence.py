@@ -16,7 +16,7 @@ class ClaimError(AssertionError):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a claim rests on: the mean effect, its interval, the number of seeds (0: exact)."""
+    """What a claim rests on: the mean effect, its interval, the number of seeds or the like (0: exact)."""
 
     effect: float
     low: float
@@ -37,6 +37,7 @@ def claim(
     within: tuple[float, float] | None = None,
     no_difference: float | None = None,
     unit: str = "",
+    of: str = "seeds",
     confidence: float = 0.95,
     scale: Literal["linear", "ratio"] = "linear",
 ) -> Evidence:
@@ -52,6 +53,7 @@ def claim(
             The verdict is then "no difference we can detect", or, if the interval leaves out
             zero, that there is one smaller than the margin. Exactly one of the four is given.
         unit: printed behind the numbers.
+        of: what the effects are of, in the plural, if not seeds: "problems", say.
         confidence: of the interval, in (0, 1).
         scale: "ratio" averages and forms the interval in logarithms (a geometric mean).
 
@@ -66,6 +68,8 @@ def claim(
         )
     if not isinstance(text, str) or not text:
         raise TypeError(f"claim: text must be a sentence, got {text!r}")
+    if not isinstance(of, str) or not of.isalpha():
+        raise TypeError(f"claim: of must be one word, got {of!r}")
     _checks.choice("claim", "scale", scale, ("linear", "ratio"))
     confidence = _checks.number("claim", "confidence", confidence, above=0, below=1)
     try:
@@ -93,7 +97,7 @@ def claim(
         verdict = "a difference, smaller than the margin"
 
     measured = f"{mean:.4g}{unit}"
-    measured += f" [{low:.4g}, {high:.4g}], {seeds} seeds" if seeds else ", exact"
+    measured += f" [{low:.4g}, {high:.4g}], {seeds} {of}" if seeds else ", exact"
     wanted = _wanted(above, below, within, no_difference, scale)
     line = f"Claim: {text} | {measured} | wanted {wanted}{unit} | {verdict}"
     if not supported:
