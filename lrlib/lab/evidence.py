@@ -16,7 +16,7 @@ class ClaimError(AssertionError):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a claim rests on: the mean effect, its interval, the number of seeds or the like (0: exact)."""
+    """What a claim rests on: the mean effect, its interval, the number of seeds (0: exact)."""
 
     effect: float
     low: float
