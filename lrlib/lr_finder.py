@@ -385,19 +385,19 @@ def floor(rates: np.ndarray, losses: np.ndarray) -> float | None:
     return math.sqrt(left * right)
 
 
-def floor_1_5(rates: np.ndarray, losses: np.ndarray) -> float | None:
-    """The middle of the `floor`, divided by 1.5: the peak of a schedule that decays.
+def floor_2(rates: np.ndarray, losses: np.ndarray) -> float | None:
+    """Half the middle of the `floor`: the peak of a schedule that decays.
 
-    A fixed rate should be half of it, and a run that is many times as long as the test lower
-    still. The divisor was found by experiment (chapter 9).
+    A fixed rate should be half of that again, and that of a very long run lower still. The
+    divisor was found by experiment (chapter 9).
     """
     found = floor(rates, losses)
-    return None if found is None else found / 1.5
+    return None if found is None else found / 2
 
 
 # The rules whose answers `find_lr` gives. "default" is the one of this library.
 RULES: dict[str, Rule] = {
-    "default": floor_1_5,
+    "default": floor_2,
     "steepest": steepest,
     "minimum_10": minimum_10,
     "valley": valley,

@@ -26,7 +26,7 @@ from lrlib.lr_finder import (
     RULES,
     edge,
     floor,
-    floor_1_5,
+    floor_2,
     minimum,
     minimum_10,
     restored,
@@ -568,7 +568,7 @@ def exact(**shape):
     return {
         "steepest": 10 ** x[np.gradient(losses)[:bottom].argmin()],
         "minimum_10": 10 ** x[bottom] / 10,
-        "default": 10 ** x[kept][[0, -1]].mean() / 1.5,
+        "default": 10 ** x[kept][[0, -1]].mean() / 2,
     }
 
 
@@ -645,7 +645,7 @@ def test_rules_by_hand():
     # Level 0.3 + (2 - 0.3) / 5 = 0.64: 0.4 of the way from 0.4 to 1.0, 0.14 from 0.5 to 1.5.
     ends = -2 - 0.5 * 0.4, -1 + 0.5 * 0.14
     assert floor(rates, losses) == pytest.approx(10 ** (sum(ends) / 2))
-    assert floor_1_5(rates, losses) == floor(rates, losses) / 1.5
+    assert floor_2(rates, losses) == floor(rates, losses) / 2
     # The longest fall is 2, 1.9, 1, 0.4, 0.3: five points up to number 5, from number 0 on.
     assert valley(rates, losses) == rates[0 + 1 + 0]
 
@@ -656,7 +656,7 @@ def test_valley_ends_where_the_longest_fall_ends():
     assert valley(rates, losses) == rates[10 - 9 + 3 + 1]  # 9, 8, 7, 6, 5, 4, 3, 2, 1
 
 
-@pytest.mark.parametrize("rule", [steepest, edge, floor, floor_1_5, valley])
+@pytest.mark.parametrize("rule", [steepest, edge, floor, floor_2, valley])
 def test_a_rule_finds_nothing_on_a_rising_curve(rule):
     rates = np.geomspace(1e-3, 1, 12)
     assert rule(rates, np.linspace(1, 2, 12)) is None
