@@ -349,7 +349,7 @@ TABLE = [
     ("sweep", lambda v: run(seeds=v), "seeds", [[], 3, "3", None, 5.0, (1, 1)]),
     ("sweep", lambda v: run(seeds=[v]), "seeds", [-1, 0.5, None]),
     ("sweep", lambda v: run(steps=v), "steps", [0, -1, 2.5, None]),
-    ("sweep", lambda v: run(batch_size=v), "batch_size", [0, -1, 1001, 2.5, "32"]),
+    ("sweep", lambda v: run(batch_size=v), "batch_size", [0, -1, 1001, 2.5, "32", [], [8] * 3]),
     ("sweep", lambda v: run(optimizer=v), "optimizer", ["adam", "SGD", None, torch.optim.SGD]),
     ("sweep", lambda v: run(momentum=v), "momentum", [1, -0.1, NAN, "0.9"]),
     ("sweep", lambda v: run(nesterov=True, momentum=v), "momentum", [0]),
@@ -387,7 +387,7 @@ TABLE = [
     ("batches", lambda v: batches(v, 10, 1, 2), "seed", [-1, 0.5]),
     ("batches", lambda v: batches(0, v, 1, 2), "n", [0, 2.5]),
     ("batches", lambda v: batches(0, 10, v, 2), "steps", [-1, None]),
-    ("batches", lambda v: batches(0, 10, 1, v), "batch_size", [0, 11, 2.5]),
+    ("batches", lambda v: batches(0, 10, 1, v), "batch_size", [0, 11, 2.5, [], [8, 8]]),
     # the noisy quadratic
     ("quadratic", lambda v: quadratic(curvature=v), "curvature", [[], "x", None, [[1.0, 2.0]]]),
     ("quadratic", lambda v: quadratic(curvature=[1, v]), "curvature", [0.0, -1.0, NAN]),

@@ -422,6 +422,22 @@ def test_batches_are_the_epochs_of_a_data_loader():
     assert list(batches(7, 4, 0, 2)) == []
 
 
+def test_batches_may_grow():
+    drawn = list(batches(7, 10, 5, [3, 3, 4, 8, 2]))
+    assert [len(index) for index in drawn] == [3, 3, 4, 8, 2]
+    assert torch.equal(drawn[0], next(batches(7, 10, 1, 3)))
+    assert len(torch.cat(drawn[:3]).unique()) == 10 == len(torch.cat(drawn[3:]).unique())
+
+
+def test_a_slice_with_growing_batches_equals_a_plain_loop():
+    (task, _), (options, build) = TASKS["relu"], OPTIMIZERS["momentum"]
+    sizes = [8] * 40 + [32] * 40 + [128] * 40
+    result = sweep(
+        task, {"a": SHAPE}, 0.03, [4, 2], steps=120, batch_size=sizes, keep_states=True, **options
+    )
+    assert_same_run(result, task, build, SHAPE, 4, 120, sizes)
+
+
 @pytest.mark.parametrize("name", ["relu", "tanh, squared error", "normalised"])
 def test_metrics_equal_a_direct_computation(name, monkeypatch):
     # Several chunks, the last one partial. (The function hides the module of the same name.)

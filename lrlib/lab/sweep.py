@@ -28,38 +28,53 @@ class GridEdgeError(RuntimeError):
     """The best peak lies on the edge of its grid, so a better one may lie outside."""
 
 
-def batches(seed: int, n: int, steps: int, batch_size: int | None) -> Iterator[Tensor]:
+def batches(
+    seed: int, n: int, steps: int, batch_size: int | Sequence[int] | None
+) -> Iterator[Tensor]:
     """The indices of the examples of every step: `steps` int64 tensors of shape (batch_size,).
 
     Every epoch is a fresh permutation of ``range(n)``, cut into whole batches, the rest dropped,
-    as a DataLoader with ``shuffle=True, drop_last=True`` does. None means the full batch, in order.
+    as a DataLoader with ``shuffle=True, drop_last=True`` does. `batch_size` may be a sequence, one
+    for each step. None means the full batch, in order.
     """
     seed = _checks.integer("batches", "seed", seed, minimum=0)
     n = _checks.integer("batches", "n", n, minimum=1)
     steps = _checks.integer("batches", "steps", steps, minimum=0)
-    batch_size = _checked_batch_size("batches", batch_size, n)
-    if batch_size is None:
+    sizes = _checked_sizes("batches", batch_size, n, steps)
+    if sizes is None:
         return (torch.arange(n) for _ in range(steps))
-    return iter(_batches(seed, n, steps, batch_size))
+    return iter(_batches(seed, n, sizes))
 
 
-def _checked_batch_size(owner: str, batch_size: int | None, n: int) -> int | None:
+def _checked_sizes(
+    owner: str, batch_size: int | Sequence[int] | None, n: int, steps: int
+) -> list[int] | None:
+    """The batch size of every step; None for the full batch."""
     if batch_size is None:
         return None
-    batch_size = _checks.integer(owner, "batch_size", batch_size, minimum=1)
-    if batch_size > n:
+    given = list(batch_size) if _is_sequence(batch_size) else [batch_size] * steps
+    if len(given) != steps:
         raise ValueError(
-            f"{owner}: batch_size must be at most the {n} training examples, got {batch_size}"
+            f"{owner}: batch_size must be one number, or one for each of the {steps} steps, got "
+            f"{batch_size!r:.200}"
         )
-    return batch_size
+    for size in dict.fromkeys(given) if steps else [batch_size]:
+        if _checks.integer(owner, "batch_size", size, minimum=1) > n:
+            raise ValueError(
+                f"{owner}: batch_size must be at most the {n} training examples, got {size}"
+            )
+    return given
 
 
-def _batches(seed: int, n: int, steps: int, batch_size: int) -> Tensor:
-    """The same as one tensor, int64, (steps, batch_size)."""
-    rng, whole = np.random.default_rng([seed, 1]), n // batch_size
-    epochs = [rng.permutation(n)[: whole * batch_size] for _ in range(-(-steps // whole))]
-    order = np.concatenate(epochs) if epochs else np.empty(0, dtype=np.int64)
-    return torch.from_numpy(order.reshape(-1, batch_size)[:steps])
+def _batches(seed: int, n: int, sizes: list[int]) -> list[Tensor]:
+    """One int64 tensor for each step."""
+    rng, start, out = np.random.default_rng([seed, 1]), n, []
+    for size in sizes:
+        if start + size > n:
+            epoch, start = torch.from_numpy(rng.permutation(n)), 0
+        out.append(epoch[start : start + size])
+        start += size
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +206,7 @@ def sweep(
     seeds: Sequence[int],
     *,
     steps: int,
-    batch_size: int | None = 32,
+    batch_size: int | Sequence[int] | None = 32,
     optimizer: str = "sgd",
     momentum: float = 0.9,
     nesterov: bool = False,
@@ -218,7 +233,8 @@ def sweep(
             length, each above 0.
         seeds: for example ``lab.seeds(8)``.
         steps: updates of every run.
-        batch_size: examples per update; None is the whole training set.
+        batch_size: examples per update, or a sequence with those of every update; None is the
+            whole training set.
         optimizer: "sgd" (with `momentum`, `nesterov`, `weight_decay`) or "adamw" (with `betas`,
             `eps`, `weight_decay`), defined as in torch.optim.
         momentum_schedules: name of a schedule -> schedule of the momentum in its runs, or of
@@ -237,7 +253,7 @@ def sweep(
     if not isinstance(task, Task):
         raise TypeError(f"sweep: task must be a Task, got {task!r}")
     n = len(task.data.train_x)
-    batch_size = _checked_batch_size("sweep", batch_size, n)
+    sizes = _checked_sizes("sweep", batch_size, n, plan.steps)
     evaluate = _checked_splits(evaluate)
     eval_steps = _checked_eval_steps(eval_steps, plan.steps)
     where = settings.device(device)
@@ -248,9 +264,7 @@ def sweep(
     base = optimize({}).momentum  # refuses bad settings before anything is trained
     driven = _checked_momentum(momentum_schedules, schedules, base, plan.steps)
     plan = replace(plan, momentum=driven)
-    work = _Work(
-        task, plan, batch_size, tuple(eval_steps), evaluate, bool(keep_states), where, optimize
-    )
+    work = _Work(task, plan, sizes, tuple(eval_steps), evaluate, bool(keep_states), where, optimize)
     with Progress(plan.steps, f"training {plan.slices} models", progress) as bar:
         parts = _train_in_parts(work, bar)
 
@@ -308,7 +322,7 @@ class _Work:
 
     task: Task
     plan: _Plan
-    batch_size: int | None
+    sizes: list[int] | None  # the batch size of every step
     eval_steps: tuple[int, ...]
     evaluate: tuple[str, ...]
     keep_states: bool
@@ -320,13 +334,13 @@ class _Work:
         self,
         slices: np.ndarray,
         models: list[nn.Module],
-        order: Tensor | None,
+        order: list[Tensor] | None,
         done: Callable[[int], None],
         stop: Event,
     ) -> _Part:
         """Train the slices with these numbers, from one new model per seed.
 
-        `order` has the examples of every step, seed and batch, None if all are used at once;
+        `order` has the examples of every step, (seeds, batch), None if all are used at once;
         `done` is told the steps, `stop` ends it early.
         """
         task, steps = self.task, self.plan.steps
@@ -358,7 +372,7 @@ class _Work:
             if t in self.eval_steps:
                 record()
             if order is not None:
-                index = order[t, which].to(self.device)
+                index = order[t][which].to(self.device)
                 batch = _rows(x, index), _rows(y, index)
             loss, grads = stacked.gradients(*batch)
             update.step(grads, rates[t], None if momentum is None else momentum[schedule, t])
@@ -389,17 +403,17 @@ def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
     on_cpu = work.device.type == "cpu"
     # A part with few examples in a step is mostly Python's own work, which threads cannot share.
     y = work.task.data.train_y
-    labels = slices * (work.batch_size or len(y)) * y[0].numel()
+    size = len(y) if work.sizes is None else np.mean(work.sizes)
+    labels = int(slices * size * y[0].numel())
     count = min(threads, slices, max(1, labels // 512)) if on_cpu else 1
     done, stop = [0] * count, Event()
 
     # Built here, not in the threads: they share torch's random state.
     models, order = [work.task.model(seed) for seed in work.plan.seeds], None
-    if work.batch_size is not None:
+    if work.sizes is not None:
         n = len(work.task.data.train_x)
-        order = torch.stack(
-            [_batches(s, n, work.plan.steps, work.batch_size) for s in work.plan.seeds], dim=1
-        )
+        drawn = [_batches(seed, n, work.sizes) for seed in work.plan.seeds]
+        order = [torch.stack(step) for step in zip(*drawn, strict=True)]
 
     def report(part: int) -> Callable[[int], None]:
         return lambda steps: done.__setitem__(part, steps)
