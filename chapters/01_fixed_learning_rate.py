@@ -17,7 +17,7 @@
 # **What you will do.** Predict before you run, and check every statement against a cell that would
 # fail if the statement were false.
 #
-# **What you need.** Gradient descent, some PyTorch, and about a minute on two CPU cores. The
+# **What you need.** Gradient descent, some PyTorch, and about half a minute on two CPU cores. The
 # environment variables `LRLIB_SEED` (another integer shifts every seed below), `LRLIB_SCALE` (more
 # seeds and steps) and `LRLIB_DEVICE` change the run; no claim may depend on the first.
 
@@ -371,7 +371,7 @@ wide = lab.sweep(
     task,
     fixed,
     rates,
-    lab.seeds(16),
+    lab.seeds(10),
     steps=horizons[-1],
     batch_size=16,
     eval_steps=horizons,
@@ -544,7 +544,7 @@ shapes = {
     "constant": Constant(),
     "step": Constant(total_iters=int(0.8 * steps)).then(Constant(0.1)),
 }
-grid = 0.01 * 2.0 ** np.arange(-2, 5)
+grid = 0.01 * 2.0 ** np.arange(-1, 4)
 tuning = lab.sweep(task, shapes, grid, lab.seeds(4, "tune"), steps=steps, batch_size=16)
 peaks = tuning.best_peaks("val_error")
 peaks
@@ -756,14 +756,14 @@ at_quarter = {
         fixed,
         [0.25],
         lab.seeds(8),
-        steps=600,
+        steps=400,
         batch_size=batch,
         evaluate=("train",),
     ).at("train_loss")[0, 0]
     for batch in (16, 64, 256)
 }
 for batch, loss in at_quarter.items():
-    print(f"η = 0.25, B = {batch:3d}: training loss {loss.mean():.2f} after 600 steps")
+    print(f"η = 0.25, B = {batch:3d}: training loss {loss.mean():.2f} after 400 steps")
 
 # %%
 lab.claim("at η = 0.25 batches of 16 learn nothing (nats)", at_quarter[16], above=2.2)
