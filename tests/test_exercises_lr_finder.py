@@ -11,7 +11,7 @@ import torch
 from lrlib import Constant, PolynomialDecay
 from lrlib.exercises import Mistake
 from lrlib.exercises import lr_finder as check
-from lrlib.lr_finder import edge, edge_5, minimum, minimum_10, restored, smooth, steepest, valley
+from lrlib.lr_finder import edge, floor_2, minimum, minimum_10, restored, smooth, steepest, valley
 
 # --------------------------------------------------------------------------------------
 # 1. The rates
@@ -614,7 +614,7 @@ MISTAKES = [
     (check.check_rule, lambda r, y: 0.1, "Read the peak from the curve"),
     (check.check_rule, minimum, "the edge of what the run survived"),
     (check.check_rule, smoothed(minimum), "Your peaks are too high"),
-    (check.check_rule, smoothed(edge_5), "Your peaks are too high"),
+    (check.check_rule, smoothed(edge, 5), "Your peaks are too high"),
     (check.check_rule, smoothed(edge), "too high"),
     (check.check_rule, minimum_10, "Your peaks are too low"),
     (check.check_rule, smoothed(steepest), "Your peaks are too low"),
@@ -669,9 +669,9 @@ def test_on_other_problems_too_a_calibrated_rule_passes_and_the_plain_ones_do_no
     def median(rule):
         return np.median([p.ratio(rule(p.rates, p.losses)) for p in problems])
 
-    for good in (rule, smoothed(minimum, 3), smoothed(edge, 8)):
+    for good in (rule, smoothed(minimum, 3), smoothed(edge, 8), smoothed(floor_2)):
         assert median(good) < check._BOUND
-    for bad in (minimum, smoothed(minimum), minimum_10, smoothed(edge_5), smoothed(steepest)):
+    for bad in (minimum, smoothed(minimum), minimum_10, smoothed(steepest)):
         assert median(bad) > check._BOUND
     assert median(lambda r, y: 0.1) > 2
 
