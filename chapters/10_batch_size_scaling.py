@@ -1,0 +1,732 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 10 · Batch size
+#
+# **What you will see.** A recipe that fails when the batch grows; the rate that repairs it, up to a batch size that can be
+# measured beforehand; and beyond it, a wall that no rate removes.
+#
+# **What you will do.** Find the best peak at eight batch sizes for two optimizers, measure the gradient's noise, trade
+# a decaying rate for a growing batch, and train in two processes.
+#
+# **What you need.** Chapters 1 to 9, or this much of them. A schedule is a *shape* whose factor multiplies the *peak*. An
+# *epoch* is one pass over the 4,000 training signals, $4000/B$ steps at batch size $B$. A claim's line gives
+# mean, 95 % interval over seeds and what it had to satisfy; bands are the 10th to 90th percentile over seeds, lines the median. About half a minute on
+# two CPU cores. `LRLIB_SEED` shifts every seed; `LRLIB_SCALE` multiplies the seeds.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from lrlib import (
+    Constant,
+    CosineAnnealing,
+    LRTrace,
+    MultiStepDecay,
+    PolynomialDecay,
+    ScheduledLR,
+    Warmup,
+    gradient_noise_scale,
+    lab,
+    scale_lr,
+)
+from lrlib.batch_size_scaling import GradientNoiseScale
+from lrlib.lab import data_parallel, figures
+from scipy import optimize
+from torch import nn
+
+# %%
+figures.use_style()
+data = lab.load_mnist1d()
+n, seeds = len(data.train_x), lab.seeds(8)
+task = lab.Task(data, lambda: lab.mlp(40, 64, 10))
+EPOCHS = 8
+
+
+def steps_at(batch_size):
+    return EPOCHS * n // batch_size
+
+
+# %% [markdown]
+# ## The recipe that was right for 8
+#
+# A recipe: batches of 8, eight epochs, SGD with momentum 0.9, linear decay from a peak of 0.05. On a larger machine you would like
+# larger batches. Keep everything else, the epochs too:
+
+
+# %%
+def errors(batch_size, peak, shape=None, what=task):
+    """Test error (%) of every seed after eight epochs."""
+    steps = steps_at(batch_size)
+    shapes = {"run": PolynomialDecay(steps) if shape is None else shape}
+    settings = {"steps": steps, "batch_size": batch_size, "evaluate": ["test"]}
+    runs = lab.sweep(what, shapes, [peak], seeds, **settings)
+    return 100 * np.nan_to_num(runs.at("test_error")[0, 0], nan=0.9)
+
+
+kept = {B: errors(B, 0.05) for B in (8, 64, 512)}
+scaled = {B: errors(B, scale_lr(0.05, 8, B)) for B in (64, 512)}
+for B in (64, 512):
+    print(f"B = {B:3}: {kept[B].mean():.1f} % with the peak kept, ", end="")
+    print(f"{scaled[B].mean():.1f} % with the peak times {B // 8}")
+print(f"B =   8: {kept[8].mean():.1f} %")
+
+# %%
+lab.claim("peak kept: error at 512 less at 8 (points)", kept[512] - kept[8], above=15)
+
+# %%
+lab.claim(
+    "peak times 8: error at 64 less at 8 (points)",
+    scaled[64] - kept[8],
+    no_difference=4,
+)
+
+# %%
+lab.claim(
+    "peak times 64: error at 512 less at 8 (points)", scaled[512] - kept[8], above=15
+)
+
+# %% [markdown]
+# The large batch makes an eighth, or a 64th, of the updates, and at the old rate it does not get far. Multiplying the rate by the same factor as the batch makes up for it at
+# 64 and wrecks it at 512.
+#
+# > **Predict.** Somewhere between, the rule breaks. What decides where: the network, the data, the optimizer, the number of
+# > steps? Could you find the place without training at every batch size?
+
+# %% [markdown]
+# ## Why the rate should follow the batch, and why not for ever
+#
+# A batch's gradient is the true gradient $G$ plus noise of covariance $\Sigma/B$, where $\Sigma$ is that of one sample. Take $k$ small steps at rate $\eta$: as long
+# as the gradient hardly changes, they move the weights by $-\eta kG$, with noise of variance $k\eta^2\Sigma/B$. One step with a batch of $kB$ and rate
+# $k\eta$ does the same: $-k\eta G$, variance $k^2\eta^2\Sigma/(kB)$. That is the *linear* rule. Adam divides by the size of the gradient. Where noise dominates, this size itself falls
+# as $1/\sqrt B$, and what has to be kept is $\eta^2/B$ (Malladi et al., 2022): the *square-root* rule. From a rate $\eta$ at $B$ to $B'$:
+#
+# $$\eta'=\eta\,\frac{B'}B\quad\text{(SGD)},\qquad \eta'=\eta\sqrt{\frac{B'}B}\quad\text{(Adam)}.$$
+#
+# "As long as the gradient hardly changes" has an end. The expected loss after one step of size $\eta$ is quadratic in $\eta$, and McCandlish et al. (2018) minimise it:
+#
+# $$\eta(B)=\frac{\eta_{\max}}{1+B_{\text{noise}}/B},\qquad B_{\text{simple}}=\frac{\operatorname{tr}\Sigma}{|G|^2}.$$
+#
+# Linear for small batches, flat for large ones, with the bend at the *gradient noise scale*. The exact $B_{\text{noise}}$ weighs both $\Sigma$ and $G$ with the curvature;
+# $B_{\text{simple}}$ leaves the curvature out, and can be measured.
+
+
+# %%
+def rule(lr, batch_size, new_batch_size, optimizer):
+    ratio = new_batch_size / batch_size
+    return lr * (ratio if optimizer == "sgd" else ratio**0.5)
+
+
+# %% tags=["nbval-check-output"]
+pairs = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
+for name, kind in pairs.items():
+    same = all(
+        np.isclose(rule(0.1, 8, B, name), scale_lr(0.1, 8, B, kind))
+        for B in (1, 8, 1000)
+    )
+    print(f"{name}: 0.1 at 8 is {scale_lr(0.1, 8, 512, kind):.2g} at 512; same: {same}")
+
+# %% [markdown]
+# ## The exact case: a line, a bend, a wall
+#
+# On the noisy quadratic (curvatures $1,1/2,\dots,1/100$) ask for the fewest steps to a loss of 0.1, from 2.6, with a fixed rate, the best one for
+# each batch size. Everything is exact:
+
+# %%
+sizes, target = 2 ** np.arange(13), 0.1
+rates = np.geomspace(0.01, 1.99, 60)
+best, needed = [], []
+for B in sizes.tolist():
+    horizon = min(2_000, 100 + 2_000 // B)
+    problem = lab.NoisyQuadratic(batch_size=B)
+    reached = problem.loss(np.tile(rates[:, None], horizon)) <= target
+    first = np.where(reached.any(1), reached.argmax(1), horizon + 1)
+    best.append(rates[first.argmin()])
+    needed.append(first.min())
+best, needed = np.array(best), np.array(needed)
+print("batch sizes:", *sizes)
+print("steps:      ", *needed)
+print("samples:    ", *(needed * sizes))
+
+
+# %%
+def noise_along(batch_size, rate, steps):
+    """tr Σ / |G|² before every step at a fixed rate; h is the curvature, Σ too."""
+    h, e = 1 / np.arange(1, 101), np.ones(100)  # e: expected squared distances
+    scale = []
+    for _ in range(steps):
+        scale.append(h.sum() / (h**2 * e).sum())
+        e = (1 - rate * h) ** 2 * e + rate**2 * h / batch_size
+    return np.array(scale)
+
+
+# %%
+at = list(sizes).index(32)
+along = noise_along(32, best[at], needed[at])
+print(f"noise scale: {along[0]:.1f} at the start, {along[-1]:.0f} at the target")
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.9))
+axes[0].plot(sizes, best, "o-", color="black")
+axes[0].plot(sizes[:8], best[0] * sizes[:8], color="#0072B2", linestyle="--")
+figures.name_line(axes[0], 70, 3.2, "linear rule", color="#0072B2")
+axes[0].set(ylabel="best fixed rate", ylim=(0.03, 5), title="The best rate")
+axes[1].plot(sizes, needed, "o-", color="black")
+axes[1].plot(sizes, needed * sizes, "s--", color="#D55E00")
+figures.name_line(axes[1], 1.2, 260, "steps", color="black")
+figures.name_line(axes[1], 120, 40_000, "samples", color="#D55E00")
+axes[1].set(ylabel="to a loss of 0.1", title="What it costs")
+for ax in axes:
+    ax.axvspan(along[0], along[-1], color="0.9", zorder=0)
+    ax.set(xscale="log", yscale="log", xlabel="batch size B")
+fig.suptitle(
+    "Twice the batch halves the steps, up to the noise scale (grey)", fontweight="bold"
+)
+plt.show()
+
+# %%
+lab.claim("steps at 1 over steps at 8", needed[0] / needed[3], within=(7, 8))
+
+# %%
+lab.claim("best rate at 8 over that at 1", best[3] / best[0], within=(6.5, 9))
+
+# %%
+lab.claim("steps at 512 over steps at 4,096", needed[9] / needed[12], within=(1, 1.2))
+
+# %%
+share = best[sizes == 32][0] / (32 * best[0])
+lab.claim("best rate at 32 over what the linear rule says", share, within=(0.4, 0.8))
+
+# %% [markdown]
+# Up to batches of 8 the samples are all that counts: you may have them one by one or eight at a time. From 256 on, the steps are all that counts, and the rest of each batch is wasted. In between
+# lies the bend, and the noise scale, which grows during the run as the gradient shrinks, sweeps over it.
+
+# %% [markdown]
+# ## On networks: the best peak over eight batch sizes
+#
+# Now the network. For each batch size from 8 to 1,024: seven peaks, four seeds, linear decay; the best peak of each seed by a parabola through its lowest
+# validation error and the neighbours. Once with the *epochs* fixed at eight, and once with the *steps* fixed at 100, so that a larger batch sees more samples.
+#
+# > **Predict.** Up to which batch size will the linear rule hold for SGD? Will the square root do for AdamW?
+
+
+# %%
+def best_peaks(result):
+    """Every seed's best peak, by a parabola in the logarithm of the peak."""
+    peaks, found = result.peaks[0], []
+    for loss in np.nan_to_num(result.at("val_loss")[0], nan=9).T:
+        i = int(np.clip(loss.argmin(), 1, len(peaks) - 2))
+        bend, slope, _ = np.polyfit([-1, 0, 1], loss[i - 1 : i + 2], 2)
+        shift = -slope / (2 * bend) if bend > 0 else np.sign(-slope)
+        found.append(peaks[i] * 2 ** np.clip(shift, -1, 1))
+    return np.array(found)
+
+
+# %%
+def tuned(batch_size, steps, optimizer):
+    """The best peak of every seed; the mean test error (%) where the loss is best."""
+    if optimizer == "sgd":
+        centre = min(0.05 * batch_size / 8, 1.2)
+    else:
+        centre = min(0.025 * (batch_size / 8) ** 0.5, 0.07)
+    grid, few = centre * 2.0 ** np.arange(-3, 4), lab.seeds(4)
+    settings = {"steps": steps, "batch_size": batch_size, "optimizer": optimizer}
+    runs = lab.sweep(task, {"linear": PolynomialDecay(steps)}, grid, few, **settings)
+    loss = np.nan_to_num(runs.at("val_loss")[0], nan=9).mean(-1)
+    return best_peaks(runs), 100 * runs.at("test_error")[0, loss.argmin()].mean()
+
+
+many, some = [8, 16, 32, 64, 128, 256, 512, 1024], [8, 32, 128, 512, 1024]
+found = {}
+for optimizer in ("sgd", "adamw"):
+    for B in many:
+        found[optimizer, "epochs", B] = tuned(B, steps_at(B), optimizer)
+    for B in some:
+        found[optimizer, "steps", B] = tuned(B, 100, optimizer)
+
+# %% [markdown]
+# Beside it, the noise scale. `gradient_noise_scale` calls a loss on fresh microbatches, 64 of 32 samples here, and compares the scatter of their gradients with the mean's norm. Along
+# a run of SGD, four seeds; and once exactly, from the gradients of all 4,000 samples:
+
+
+# %%
+def microbatch_loss(model, seed, batch_size=32):
+    rng, (x, y) = np.random.default_rng(seed), data.split("train")
+
+    def loss():
+        index = torch.from_numpy(rng.integers(n, size=batch_size))
+        return nn.functional.cross_entropy(model(x[index]), y[index])
+
+    return loss
+
+
+def exact_noise_scale(model):
+    """From the gradient of every single sample."""
+    params = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(params, x, y):
+        output = torch.func.functional_call(model, params, (x,))
+        return nn.functional.cross_entropy(output, y)
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0, 0))
+    grads = each(params, *data.split("train")).values()
+    grads = torch.cat([g.flatten(1) for g in grads], 1)
+    return float(grads.var(0).sum() / grads.mean(0).square().sum())
+
+
+# %%
+moments, few = [0, 20, 100, 200, 300, 400, 480], lab.seeds(4)
+run = lab.sweep(
+    task,
+    {"linear": PolynomialDecay(500)},
+    [0.3],
+    few,
+    steps=500,
+    batch_size=64,
+    eval_steps=moments,
+    evaluate=[],
+    keep_states=True,
+)
+noise = np.empty((len(few), len(moments)))
+for k, seed in enumerate(few):
+    for j, step in enumerate(moments):
+        model = run.model("linear", 0.3, seed, step)
+        loss = microbatch_loss(model, [seed, step])
+        noise[k, j] = gradient_noise_scale(loss, 32, params=model.parameters())
+model = run.model("linear", 0.3, few[0], 200)
+exact = exact_noise_scale(model)
+print("steps:      ", *(f"{step:5}" for step in moments))
+print("noise scale:", *(f"{value:5.0f}" for value in np.median(noise, 0)), "samples")
+print(f"first seed, step 200: {noise[0, 3]:.0f} measured, {exact:.0f} exactly")
+
+# %%
+ratio = noise[0, 3] / exact
+lab.claim("noise scale: measured over exact, one model", ratio, within=(0.6, 1.7))
+
+# %% [markdown]
+# A few hundred samples through most of the run. Now draw everything on one picture:
+
+
+# %%
+def draw(ax, optimizer, mode, ladder):
+    """Best peaks: seeds, their geometric mean, and both rules from the first one on."""
+    peaks = np.array([found[optimizer, mode, B][0] for B in ladder])
+    middle, x = np.exp(np.log(peaks).mean(1)), np.array(ladder)
+    ax.plot(x, peaks, "o", color="0.6", markersize=4)
+    ax.plot(x, middle, color="black")
+    ax.plot(x, middle[0] * x / x[0], color="#0072B2", linestyle="--")
+    ax.plot(x, middle[0] * (x / x[0]) ** 0.5, color="#D55E00", linestyle="-.")
+    ax.axvline(np.median(noise), color="0.5", linewidth=1, linestyle=":")
+    ax.set(xscale="log", yscale="log", ylim=(middle[0] / 2, middle[0] * 60))
+    name = {"sgd": "SGD", "adamw": "AdamW"}[optimizer]
+    ax.set_title(f"{name}, {'eight epochs' if mode == 'epochs' else '100 steps'}")
+    ax.set_xticks(many, [str(B) for B in many])
+    ax.minorticks_off()
+
+
+# %%
+fig, axes = plt.subplots(2, 2, sharex=True, figsize=(9.4, 7))
+for row, optimizer in zip(axes, ("sgd", "adamw"), strict=True):
+    draw(row[0], optimizer, "epochs", many)
+    draw(row[1], optimizer, "steps", some)
+    row[0].set_ylabel("best peak")
+figures.name_line(axes[0, 0], 34, 0.75, "linear", color="#0072B2")
+figures.name_line(axes[0, 0], 150, 0.12, "square root", color="#D55E00")
+figures.name_line(axes[0, 0], 480, 0.03, "noise", color="0.3")
+for ax in axes[1]:
+    ax.set_xlabel("batch size")
+fig.suptitle(
+    "SGD: linear up to the noise scale. AdamW: neither rule", fontweight="bold"
+)
+plt.show()
+
+# %%
+print("test error (%) at the best peak")
+print("batch size".ljust(16), *(f"{B:6}" for B in many))
+for optimizer in ("sgd", "adamw"):
+    for mode, ladder in (("epochs", many), ("steps", some)):
+        row = {B: f"{found[optimizer, mode, B][1]:6.1f}" for B in ladder}
+        print(f"{optimizer}, {mode}".ljust(16), *(row.get(B, " " * 6) for B in many))
+
+
+# %%
+def power(optimizer, mode, low, high):
+    """By which power of the batch size the best peak grows, for every seed."""
+    ratio = found[optimizer, mode, high][0] / found[optimizer, mode, low][0]
+    return np.log(ratio) / np.log(high / low)
+
+
+for optimizer in ("sgd", "adamw"):
+    for mode, low, high in (
+        ("epochs", 8, 64),
+        ("epochs", 128, 1024),
+        ("steps", 128, 1024),
+    ):
+        values = power(optimizer, mode, low, high)
+        interval = f"{values.mean():5.2f} ± {lab.half_interval(values):.2f}"
+        print(f"{optimizer}, {mode}, from {low} to {high}: power {interval}")
+
+# %%
+lab.claim(
+    "SGD, epochs, 8 to 64: power", power("sgd", "epochs", 8, 64), within=(0.85, 1.1)
+)
+
+# %%
+lab.claim(
+    "SGD, epochs, 256 to 1,024: power", power("sgd", "epochs", 256, 1024), below=0.8
+)
+
+# %%
+lab.claim(
+    "SGD, steps, 128 to 1,024: power", power("sgd", "steps", 128, 1024), below=0.5
+)
+
+# %%
+lab.claim(
+    "AdamW, epochs, 8 to 64: power", power("adamw", "epochs", 8, 64), within=(0.5, 1)
+)
+
+# %%
+lab.claim(
+    "AdamW, epochs, 64 to 1,024: power", power("adamw", "epochs", 64, 1024), below=0.1
+)
+
+# %% [markdown]
+# **SGD** follows the linear rule closely from 8 to 64, and still nearly at 128; at 1,024 the rule would be wrong by a factor of more than four. With the number of steps fixed the same: about linear at first,
+# then nearly flat. **AdamW** follows neither. Its best peak grows faster than the square root from 8 to 64, then *falls*, and stays about flat; with 100 steps it
+# is flat from 32 on. What bounds it there is not noise: chapter 9 saw AdamW's ceiling on networks like this near 0.06. The square root is derived for training dominated by noise, and holds between its two ends at
+# best: from 8 to 1,024 it would have asked for eleven times the peak.
+#
+# The table under it says what a larger batch is worth. At fixed epochs the error is nearly the same up to 64 or 256, with up to 32 times fewer updates; beyond, the
+# tuned run is worse and worse, since no peak makes up for missing updates. At fixed *steps* a larger batch only helps, until it does nothing.
+#
+# Does the bend lie at the noise scale? Fit McCandlish et al.'s formula to the best peaks of each seed:
+
+
+# %%
+def predicted(B, log_max, log_noise):
+    """McCandlish et al.: logarithm of the best rate."""
+    return log_max - np.log1p(np.exp(log_noise) / B)
+
+
+bends = []
+for k in range(len(few)):
+    y = np.log([found["sgd", "epochs", B][0][k] for B in many])
+    (log_max, log_noise), _ = optimize.curve_fit(predicted, many, y, p0=(0, 5))
+    bends.append(np.exp(log_noise))
+print("bend of the best peak, by seed:", np.round(bends))
+print("median noise scale, by seed:   ", np.median(noise, axis=1).round())
+ratio = np.array(bends) / np.median(noise, axis=1)
+lab.claim("bend over noise scale", ratio, scale="ratio", within=(1 / 4, 4))
+
+# %% [markdown]
+# Within a factor of two, without training at any other batch size. That is about as much as one may ask: the noise scale grows all the time as the gradient shrinks, from about 200 to
+# many thousands in the last steps, and a single number is a median over that. Before you buy more machines, measure it in a run that you have. McCandlish et al. found it to predict the useful
+# batch size to within an order of magnitude or so, from MNIST to Dota; Shallue et al. (2019), who tuned everything anew at every batch size on many tasks, found the bend wherever they looked, and no rule for the rate that held
+# throughout.
+
+# %% [markdown]
+# ## Does warm-up rescue the linear rule?
+#
+# Goyal et al. (2017) trained ResNet-50 on ImageNet for 90 epochs with batches of 256 and of 8,192, with the linear rule. Their validation errors (Table 1), and the same four runs here, with batches
+# of 8 and 64. Constant warm-up stays at the small batch's rate for the first eighth of the run, gradual warm-up rises from it. The second network has a hidden layer more and starts with
+# weights 1.6 times too large (chapter 8); its best peak at 8 is 0.025.
+#
+# > **Predict.** In which of the two does warm-up matter?
+
+
+# %%
+def large_weights():
+    model = lab.mlp(40, 64, 64, 10)
+    for layer in model[::2]:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        layer.weight.data *= 1.6
+        nn.init.zeros_(layer.bias)
+    return model
+
+
+# %%
+def four_runs(what, peak, large):
+    """Test errors: the small batch, and the large one with three starts."""
+    steps, times = steps_at(large), large // 8
+    start = steps // 8
+    after = PolynomialDecay(steps - start)
+    starts = {
+        "no warm-up": PolynomialDecay(steps),
+        "constant warm-up": Constant(1 / times, total_iters=start).then(after),
+        "gradual warm-up": Warmup(start, start_factor=1 / times).then(after),
+    }
+    runs = {"small batch": errors(8, peak, what=what)}
+    return runs | {
+        name: errors(large, scale_lr(peak, 8, large), shape, what)
+        for name, shape in starts.items()
+    }
+
+
+# %%
+warm = {
+    "well scaled, 64": four_runs(task, 0.05, 64),
+    "too large, 64": four_runs(lab.Task(data, large_weights), 0.025, 64),
+    "well scaled, 256": four_runs(task, 0.05, 256),
+}
+goyal = dict(zip(warm["too large, 64"], (23.60, 24.84, 25.88, 23.74), strict=True))
+print(f"{'error (%)':18}{'Goyal et al.':>14}", *(f"{name:>17}" for name in warm))
+for run, paper in goyal.items():
+    cells = (
+        f"{r[run].mean():9.1f} ± {lab.half_interval(r[run]):3.1f}"
+        for r in warm.values()
+    )
+    print(f"{run:18}{paper:14.2f}", *(f"{cell:>17}" for cell in cells))
+
+# %%
+bad, good, far = (
+    warm["too large, 64"],
+    warm["well scaled, 64"],
+    warm["well scaled, 256"],
+)
+lab.claim(
+    "weights too large, 64: gained by gradual warm-up (points)",
+    bad["no warm-up"] - bad["gradual warm-up"],
+    above=4,
+)
+
+# %%
+lab.claim(
+    "weights too large, 64: gradual warm-up less small batch (points)",
+    bad["gradual warm-up"] - bad["small batch"],
+    no_difference=5,
+)
+
+# %%
+lab.claim(
+    "well scaled, 64: gained by gradual warm-up (points)",
+    good["no warm-up"] - good["gradual warm-up"],
+    no_difference=5,
+)
+
+# %%
+lab.claim(
+    "well scaled, 256: gradual warm-up less small batch (points)",
+    far["gradual warm-up"] - far["small batch"],
+    above=1,
+)
+
+# %% [markdown]
+# The badly scaled network is Goyal et al.'s case. The linear rule alone costs about ten points; with gradual warm-up the large batch is as good as the small one, as far as we can tell. (In the
+# paper constant warm-up was worse than none. Here it is as good as gradual.) The well scaled network needs no rescue at 64, and none comes at 256: there the rule itself asks for a
+# peak beyond what the network tolerates, for good and not only at the start. So warm-up repairs a bad start of the linear rule, not its end. The paper saw the end too: beyond batches of about 8,000 its errors rise whatever
+# the start. And their run at 8,192 had about 14,000 updates; ours at 64 has 500.
+
+# %% [markdown]
+# ## A growing batch in place of a falling rate
+#
+# What matters for the noise is $\eta/B$. So instead of dividing the rate by four, Smith et al. (2018) multiply the batch by four: the same fall of the noise, fewer updates. A fixed peak, batches of 16
+# for eight epochs, and then two steps, each for four epochs: the rate falls to a quarter and a sixteenth, or the batch grows to 64 and 256.
+
+# %%
+half, quarter = 8 * n // 16, 4 * n // 16  # updates, in batches of 16
+steps = half + 2 * quarter
+decay = {"rate falls": MultiStepDecay([half, half + quarter], gamma=0.25)}
+sizes = [16] * half + [64] * (quarter // 4) + [256] * (quarter // 16)
+peaks = [0.02, 0.04, 0.08]
+fell = lab.sweep(task, decay, peaks, seeds, steps=steps, batch_size=16)
+grew = lab.sweep(
+    task, {"batch grows": Constant()}, peaks, seeds, steps=len(sizes), batch_size=sizes
+)
+print("updates:", steps, "and", len(sizes))
+change = 100 * (grew.at("test_error")[0] - fell.at("test_error")[0])
+for j, peak in enumerate(peaks):
+    a, b = (100 * runs.at("test_error")[0, j].mean() for runs in (fell, grew))
+    print(f"peak {peak}: rate falls {a:.1f} %, batch grows {b:.1f} %")
+
+# %%
+for peak, difference in zip(peaks, change, strict=True):
+    text = f"peak {peak}: batch grows less rate falls (points)"
+    lab.claim(text, difference, no_difference=1.5)
+
+# %%
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9.4, 3.9))
+for runs, name in ((fell, "step"), (grew, "cyclical")):
+    samples = np.cumsum([16] * steps if runs is fell else sizes) / 1000
+    loss = figures.smooth(runs.train_loss[0, -1], 40)
+    label = runs.schedules[0]
+    figures.band(
+        axes[0], np.arange(loss.shape[1]), loss, label=label, **figures.look(name)
+    )
+    figures.band(axes[1], samples, loss, label=label, **figures.look(name))
+axes[0].set(
+    xlabel="updates", ylabel="training loss (nats), mean of 40 updates", ylim=(0, 2.4)
+)
+axes[1].set(xlabel="samples (thousands)")
+axes[1].legend()
+fig.suptitle("One curve over samples, half the updates", fontweight="bold")
+plt.show()
+
+# %% [markdown]
+# At all three peaks the two end within a point of each other, after 4,000 updates or after 2,312. Smith et al. report the same on ImageNet (76.1 % with ResNet-50, in under half an hour). It works because here
+# noise is what the falling rate removes, and the last batch of 256 is still below the noise scale. It would not help where the rate has to fall for another reason.
+
+# %% [markdown]
+# ## Accumulated microbatches are a large batch, and so are several processes
+#
+# A batch of 32 can be computed in one piece; in four pieces of 8 whose gradients add up, each loss divided by four; or by two processes, 16 each, that average their gradients before every
+# update (`DistributedDataParallel`). It is the same update. `lab.data_parallel` trains in all three ways, for 24 updates with warm-up and cosine; `launch(2)` has torchrun start two processes that talk over
+# this machine's loopback interface:
+
+# %%
+whole = data_parallel.train()
+pieces = data_parallel.train(microbatches=4)
+ranks = data_parallel.launch(2)
+for name, run in {
+    "four microbatches": pieces,
+    "process 0": ranks[0],
+    "process 1": ranks[1],
+}.items():
+    gradient = (run["gradient"] - whole["gradient"]).abs().max()
+    weights = (run["weights"] - whole["weights"]).abs().max()
+    rates = torch.equal(run["lr"], whole["lr"])
+    print(f"{name:17}: gradients differ by {gradient:.0e}, ", end="")
+    print(f"weights at the end by {weights:.0e}; same rates: {rates}")
+
+# %%
+runs = [pieces, *ranks]
+worst = max(float((run["weights"] - whole["weights"]).abs().max()) for run in runs)
+lab.claim("largest difference between final weights", worst, below=1e-5)
+
+# %%
+steps_taken = max(abs(len(run["lr"]) - 24) for run in runs)
+lab.claim("updates beside the planned 24", steps_taken, below=1)
+
+# %% [markdown]
+# What counts is the *global* batch: samples per process × processes × microbatches. From it follow
+#
+# | | with the number of processes |
+# | --- | --- |
+# | the peak | by the rule: times $k$ for SGD, up to the noise scale |
+# | the schedule's length, warm-up included, in steps | divided by $k$ for the same number of epochs |
+# | `scheduler.step()` | once per *update*, in every process; not once per process or microbatch |
+# | the loss | divided by the number of microbatches; the average over processes is taken for you |
+# | momentum | no, unless you want it; for Adam's betas see Malladi et al. |
+# | the data | a different share in every process, the same weights in all |
+#
+# And it gives the noise scale for nothing. The gradients before and after averaging are those of a small batch and a large one, which is what the estimator needs. `GradientNoiseScale` is a running
+# average from either:
+
+# %%
+print(f"from four microbatches of 8:  {pieces['noise_scale']:.0f} samples")
+print(f"from two processes of 16:     {ranks[0]['noise_scale']:.0f} samples")
+
+# %% [markdown]
+# (After 24 updates both are rough.)
+#
+# ## Folklore and pitfalls
+#
+# **"Always scale linearly."** For SGD, below the noise scale. AdamW's best peak followed it from 8 to 32 in runs of 100 steps, and nowhere else.
+#
+# **"Large batches generalise worse."** At fixed epochs they end worse, training loss and all, because they make fewer updates. At fixed steps batches of 512 or 1,024 have the lowest test error in our table.
+#
+# **A pitfall: a scheduler stepped by every process.** One popular launcher does this unless told not to (accelerate, issue 1382). With two processes and a plan of 1,000 updates:
+
+# %% tags=["nbval-check-output"]
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+scheduler, trace = ScheduledLR(optimizer, CosineAnnealing(1_000)), LRTrace(optimizer)
+for _ in range(1_000):
+    optimizer.step()
+    for _ in range(2):  # once per process: wrong
+        scheduler.step()
+print("rate after 250, 499 and 750 updates:", *trace.lr[[250, 499, 750], 0].round(4))
+
+# %% [markdown]
+# Half of the run is made at rate zero. (torch's own cosine would climb back to the peak.)
+#
+# **A pitfall: adding up gradients that should be averaged.** Four microbatches, each loss undivided, give four times the gradient. SGD then trains at four times the rate, and clipping bites four times as often; Adam hides the error.
+
+# %% tags=["nbval-check-output"]
+x, y = data.split("train")
+for divide in (True, False):
+    model = task.model(0)
+    for part in torch.arange(32).split(8):
+        loss = nn.functional.cross_entropy(model(x[part]), y[part])
+        (loss / 4 if divide else loss).backward()
+    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
+    print("divided by four:" if divide else "not divided:    ", f"norm {norm:.3f}")
+
+# %% [markdown]
+# **A pitfall: an average of ratios.** One update's estimate of $|G|^2$ is so noisy that it may be negative. Averaging its ratio over updates gives anything; average numerator and denominator, and divide once. Here the true
+# noise scale is 80:
+
+# %% tags=["nbval-check-output"]
+rng, running, single = torch.Generator().manual_seed(0), GradientNoiseScale(), []
+for _ in range(2_000):
+    microbatches = 1 + torch.randn(4, 10, generator=rng) * (80 / 8) ** 0.5
+    running.update(microbatches, batch_size=8)
+    single.append(gradient_noise_scale(microbatches, 8))
+usable = np.isfinite(single)
+print(f"ratio of averages: {running.value:.0f}")
+print(f"average of ratios: {np.mean(np.array(single)[usable]):.0f}, ", end="")
+print(f"after leaving out {1 - usable.mean():.0%} that are infinite")
+
+# %% [markdown]
+# ## In your own code
+#
+# A recipe tuned at 32, moved to a global batch of 256 in microbatches of 64, with the noise scale on the way. Plain torch, then `lrlib`:
+
+# %%
+old_batch, old_steps, new_batch = 32, 4_000, 256
+times = new_batch / old_batch
+model = task.model(0)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1 * times, momentum=0.9)
+total_steps = round(old_steps / times)
+plain = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=total_steps)
+
+# %%
+peak = scale_lr(0.1, old_batch, new_batch, optimizer)
+optimizer = torch.optim.SGD(model.parameters(), lr=peak, momentum=0.9)
+shape = Warmup(25, start_factor=1 / times).then(PolynomialDecay(total_steps - 25))
+scheduler, noise_scale = ScheduledLR(optimizer, shape), GradientNoiseScale()
+for index in lab.batches(0, n, 100, new_batch):  # the first 100 of total_steps
+    optimizer.zero_grad()
+    for part in index.split(64):
+        loss = nn.functional.cross_entropy(model(x[part]), y[part]) / 4
+        loss.backward()
+        noise_scale.after_backward(model.parameters())
+    noise_scale.end_update(batch_size=64)  # before clipping
+    optimizer.step()
+    scheduler.step()  # once per update
+low, high = noise_scale.interval()
+print(f"peak {peak}, {total_steps} steps; noise scale {noise_scale.value:.0f} ", end="")
+print(f"[{low:.0f}, {high:.0f}] samples over the first 100")
+
+# %% [markdown]
+# ## Summary
+#
+# - The linear rule keeps signal and noise of the updates as they were; the square root is its version for Adam. Both end where the batch reaches the gradient noise scale.
+# - On the quadratic, exactly: twice the batch, half the steps, up to a bend; beyond it, nothing.
+# - On a network SGD's best peak grew linearly from 8 to 64 (power 0.96), nearly so to 128, and hardly from 256 on. AdamW's followed neither rule: it rose faster than the square root and then fell.
+# - The noise scale, measured in one run, placed SGD's bend within a factor of two.
+# - Warm-up let a badly scaled network follow the linear rule (ten points), and did not help beyond its end.
+# - A batch that grows fourfold twice did as well as a rate that falls fourfold twice, with 2,312 updates in place of 4,000.
+# - Accumulation and data parallelism are a large batch, to rounding. Count updates, and step the scheduler once for each.
+#
+# This ends the tour of the classical schedules. `CLAIMS.md` lists every claim of the ten chapters with its verdict.
+#
+# ## Exercises
+#
+# In `exercises/10_batch_size_scaling/`:
+#
+# 1. a recipe for another batch size; 2. a batch in pieces; 3. the noise scale, without bias; 4. what is wrong with this script? 5. open: a larger batch in place of a
+# lower rate.
+#
+# ## References
+#
+# - P. Goyal et al. (2017). *Accurate, large minibatch SGD: training ImageNet in 1 hour.* arXiv:1706.02677. (Section 2; Table 1.)
+# - A. Krizhevsky (2014). *One weird trick for parallelizing convolutional neural networks.* arXiv:1404.5997. (The square root, for SGD.)
+# - S. Malladi, K. Lyu, A. Panigrahi, S. Arora (2022). *On the SDEs and scaling rules for adaptive gradient algorithms.* NeurIPS.
+# - S. McCandlish, J. Kaplan, D. Amodei et al. (2018). *An empirical model of large-batch training.* arXiv:1812.06162. (Section 2; appendix A.1.)
+# - C. J. Shallue et al. (2019). *Measuring the effects of data parallelism on neural network training.* JMLR 20(112).
+# - S. L. Smith, P.-J. Kindermans, C. Ying, Q. V. Le (2018). *Don't decay the learning rate, increase the batch size.* ICLR.
+# - G. Zhang et al. (2019). *Which algorithmic choices matter at which batch sizes? Insights from a noisy quadratic model.* NeurIPS.
