@@ -9,11 +9,11 @@
 # %% [markdown]
 # # 9 · The learning-rate finder
 #
-# **What you will see.** One rate that suits one network and ruins the next; a test of 100 updates that finds a usable peak for
-# most of them; what that test measures; and what its answer costs you.
+# **What you will see.** A rate with which a network learns under one optimizer and nothing under another; a test of 100 updates that
+# finds a usable peak for most problems; what that test measures; and what its answer costs you.
 #
-# **What you will do.** Write the test in ten lines, compare it with 64 short runs, and judge six ways to read it on
-# two dozen problems.
+# **What you will do.** Write the test in ten lines, compare it with 64 short runs, and judge eight ways to read it on
+# 26 problems.
 #
 # **What you need.** Chapters 1 to 8, or this much of them. A schedule is a *shape* whose factor multiplies the *peak*;
 # the best peak depends on shape and length of the run. A claim's line gives mean, 95 % interval and what it had
@@ -59,7 +59,7 @@ def network(data, *hidden, activation="relu", loss=cross_entropy):
 
 
 # %% [markdown]
-# ## One rate does not fit all
+# ## One rate does not fit every optimizer
 #
 # Chapters 1 to 8 found every peak the same way: train at each rate of a grid, with several seeds, and take the best. That is
 # hundreds of runs. Without them you guess. Here is a guess, 0.1, on two networks and two optimizers:
@@ -88,7 +88,7 @@ for name, (what, kind, color, dashes) in guesses.items():
     height = np.median(guessed[name][:, 220]) + 0.13
     figures.name_line(ax, 220, height, name, color=color)
 ax.set(xlabel="step", ylabel="training loss (nats)", ylim=(0, 2.8))
-ax.set_title("A fixed rate of 0.1: right, too high, and useless")
+ax.set_title("At 0.1 SGD trains both networks, and AdamW learns nothing")
 plt.show()
 
 # %%
@@ -101,10 +101,10 @@ lab.claim("AdamW at 0.1: loss after 300 steps over ln 10", last / np.log(10), ab
 # > **Predict.** You may spend 100 updates to find a usable rate for a network you have never seen. How would you spend them?
 
 # %% [markdown]
-# ## The range test in ten lines
+# ## A range test is ten lines, and a schedule
 #
-# Smith (2017) lets the rate grow during one short run, from far too small to far too large, and watches the loss. Nowadays
-# it grows geometrically. Over $n$ updates from $\eta_0$ to $\eta_1$,
+# Smith (2017) lets the rate grow during one short run, linearly over a few epochs, watches the accuracy, and reads off both ends of a cycle (chapter 6): where it begins to rise,
+# and where it becomes ragged or falls. The test as most libraries have it now grows the rate geometrically, in some hundred updates, watches the loss, and reads off one rate. Over $n$ updates from $\eta_0$ to $\eta_1$,
 #
 # $$\eta_k=\eta_0\left(\frac{\eta_1}{\eta_0}\right)^{k/(n-1)},\qquad k=0,\dots,n-1.$$
 #
@@ -123,7 +123,7 @@ def range_test(optimizer, train_step, first=1e-6, last=10.0, n=100):
         losses.append(float(train_step()))
         if not losses[-1] < 10 * start:  # true for NaN, too
             break
-    return rates, np.array(losses)
+    return rates[: len(losses)], np.array(losses)
 
 
 # %% [markdown]
@@ -172,15 +172,16 @@ _, optimizer, step = prepared(seeds[0])
 found = find_lr(optimizer, step)
 fig, ax = plt.subplots(figsize=(7.6, 4))
 found.plot(ax)
-ax.set(title="One curve, four readings", ylabel="loss after the update (nats)")
+ax.set(ylabel="loss after the update (nats)")
+ax.set_title("Four readings of one curve, a factor of ten and more apart")
 plt.show()
 print(found)
 
 # %% [markdown]
 # Dots are the losses of the three tests, the line is their mean, smoothed in the logarithm of the rate; each bar shows
-# how far a reading moves between the three. *Steepest* is the rate at which the loss falls fastest. *Minimum/10* was the rule of fastai until 2020, the *valley* is its rule
+# how far a reading moves between the three (and need not contain the dot, which reads the mean curve). Losses far above the start are cut, hence the flat top. *Steepest* is the rate at which the loss falls fastest. *Minimum/10* and the steepest point were the suggestions of fastai until 2021, the *valley* is its rule
 # since: the middle of the longest fall. (fastai smooths the curve differently; more on that below.) The *default* of `lrlib` is ours: take the stretch around the minimum where the
-# loss has kept four fifths of its gain, the *floor*; go to its middle; halve it. They lie more than a factor of ten apart.
+# loss has kept four fifths of its gain, its *floor* (nothing to do with the noise floor of chapter 1); go to its middle; halve it.
 #
 # > **Predict.** Which would you train with? And does it matter whether the rate will stay fixed or decay?
 
@@ -195,10 +196,11 @@ problem, lengths = lab.NoisyQuadratic(batch_size=16), [30, 100, 300, 1000, 3000]
 exact = {}
 for n in (25, 100, 400, 1600):
     rates = np.geomspace(1e-4, 10, n)
-    exact[n] = LRFinderResult(rates, np.minimum(problem.loss(rates)[1:], 100))
+    losses = np.minimum(problem.loss(rates)[1:], 100)
+    exact[n] = LRFinderResult(rates, losses, smoothing=0)  # there is no noise
 peaks = {
     "constant": [problem.tune(Constant(), T)[0] for T in lengths],
-    "linear": [problem.tune(PolynomialDecay(T), T)[0] for T in lengths],
+    "linear": [problem.tune(PolynomialDecay(T), T, cap=8)[0] for T in lengths],
 }
 
 # %%
@@ -206,7 +208,7 @@ fig, (ax, right) = plt.subplots(1, 2, figsize=(9.4, 3.9))
 for (n, test), color in zip(exact.items(), figures.shades(4), strict=True):
     ax.plot(test.rates, test.losses[0], color=color, label=f"{n} updates")
 ax.axvline(2, color="0.4", linewidth=1, linestyle=":")
-figures.name_line(ax, 2, 0.3, "2/h", color="0.3")
+figures.name_line(ax, 2, 0.3, "2/h_max", color="0.3")
 ax.set(xscale="log", xlabel="learning rate", ylabel="expected loss", ylim=(0, 4))
 ax.set_title("The test, in four lengths")
 ax.legend(loc="upper left")
@@ -220,7 +222,8 @@ figures.name_line(right, 30, height, "default, 100 updates", color="0.3")
 right.set(xscale="log", yscale="log", xlabel="length of the run (steps)")
 right.set(ylabel="best peak", title="The best peak, by length of run")
 fig.suptitle(
-    "One test, one answer; the best peak falls with the run", fontweight="bold"
+    "The best peak falls with the length of the run; a test knows only its own",
+    fontweight="bold",
 )
 plt.show()
 
@@ -236,7 +239,14 @@ for n in (25, 100, 400, 1600):
     print(
         f"{n:5} updates: breaks down at {ceiling:.2f}, default {exact[n].default:.2f}"
     )
-lab.claim("25 updates: breakdown over 2/h", edge(*curve(exact[25])) / 2, above=1.2)
+
+ceilings = np.array([edge(*curve(test)) for test in exact.values()])
+lab.claim("breakdown over 2/h: the lowest of four tests", ceilings.min() / 2, above=1)
+
+# %%
+lab.claim(
+    "breakdown over 2/h: the highest of four tests", ceilings.max() / 2, below=1.4
+)
 
 # %%
 fall = peaks["constant"][1] / peaks["constant"][-1]
@@ -247,9 +257,10 @@ fall = peaks["linear"][1] / peaks["linear"][-1]
 lab.claim("best linear peak: 100 steps over 3,000", fall, above=4)
 
 # %% [markdown]
-# The test measures a *ceiling*. It breaks down near $2/h$, where training would; a little above, since a divergence takes a few steps to show,
-# and the test has already gone on to higher rates. What it cannot measure is the rate that is best for *you*. Over 3,000 steps noise limits the loss, and the best fixed rate is
-# a tenth of that over 100 steps. The test is over before the noise matters. No reading of its curve can know the length of your run.
+# The test measures a *ceiling*, that of a fixed rate. It breaks down where training would: a third above $2/h_{\max}$ with 25 updates, at it with 1,600. A divergence takes a few steps to
+# show, and a short test has by then gone further up. (A decay may start above the ceiling, as the right panel shows: it does not stay there long enough to diverge.) What the test cannot measure
+# is the rate that is best for *you*. Over 3,000 steps noise limits the loss, and the best fixed rate is a tenth of that over 100 steps. The test is over before the noise matters. No reading of its
+# curve can know the length of your run.
 
 # %% [markdown]
 # ## What the test approximates: 64 short runs
@@ -279,7 +290,7 @@ figures.band(ax, tested[0].rates[:90], curves, color="#D55E00", linestyle="--")
 figures.name_line(ax, 4e-5, 1.8, "64 runs, 100 steps at each rate", color="#0072B2")
 figures.name_line(ax, 4e-5, 2.4, "range test, one step at each rate", color="#D55E00")
 ax.set(xscale="log", xlabel="learning rate", ylabel="loss (nats)", ylim=(1.5, 3))
-ax.set_title("The test's valley lies beyond the cliff of the runs it stands for")
+ax.set_title("The test's minimum lies beyond the cliff of the runs it stands for")
 plt.show()
 
 # %%
@@ -288,21 +299,24 @@ lowest = np.array([minimum(many, smooth(many, row, 0.1)) for row in after])
 ratio = low / lowest
 lab.claim("rate of the minimum: test over runs", ratio, scale="ratio", above=1.5)
 
+
 # %%
-x = np.log(many)
-at_low = np.array([np.interp(np.log(a), x, b) for a, b in zip(low, after, strict=True)])
-lost = at_low - after.min(-1)
-lab.claim(
-    "100 steps at the test's minimum: lost to the best rate (nats)", lost, above=0
-)
+def after_100(rate_of_seed):
+    """Loss after 100 steps at a fixed rate, one rate for each seed."""
+    pairs = zip(rate_of_seed, after, strict=True)
+    return np.array([np.interp(np.log(r), np.log(many), row) for r, row in pairs])
+
+
+lost = after_100(low) - after_100(low / 4)
+lab.claim("100 steps at the test's minimum less at a quarter (nats)", lost, above=0.1)
 
 # %% [markdown]
-# The test's curve is the runs' curve pushed to the right, and flattened. Each rate has one step to act, so the loss shows what the rates *before* it have done; while the loss
-# is still falling from their work, the rate has already passed the cliff. So its minimum is about three times the rate that the 64 runs prefer, and 100 steps at that rate
-# cost several tenths of a nat. "Pick the minimum" is wrong for a fixed rate.
+# Compare the two with some care: one is the loss on validation data after 100 steps, the other that of single batches, smoothed, which flattens it. But the shift is too large for that: the test's minimum is
+# about four times the rate that the 64 runs prefer, and 100 steps at it cost several tenths of a nat. It is what one would expect. Each rate has one step to act, so the loss shows what the rates
+# *before* it have done; while it still falls from their work, the rate has already passed the cliff. "Pick the minimum" is wrong for a fixed rate.
 
 # %% [markdown]
-# ## How the answer moves
+# ## A longer test gives a lower answer
 #
 # Change one setting of the test at a time:
 
@@ -354,7 +368,10 @@ for ax, (name, (label, values)) in zip(axes.flat, settings.items(), strict=True)
     ax.set_xticks(values, [f"{value:g}" for value in values])
     ax.minorticks_off()
 axes[0, 0].legend(loc="lower left")
-fig.suptitle("A longer test gives a lower answer", fontweight="bold")
+fig.suptitle(
+    "Eight times the updates, a quarter of the rate; the rest moves it about twofold",
+    fontweight="bold",
+)
 plt.show()
 
 # %%
@@ -375,31 +392,44 @@ print(
 )
 
 # %%
-short, long = (read(moved["n"][n], half_floor) for n in (100, 800))
+pairs = zip(moved["n"][100], moved["n"][800], strict=True)
+pairs = [pair for pair in pairs if not (pair[0].reason or pair[1].reason)]
+short, long = (read(found, half_floor) for found in zip(*pairs, strict=True))
 lab.claim("default: 100 updates over 800", short / long, scale="ratio", above=2)
 
 # %% [markdown]
-# (Bars reach from the smallest to the largest of eight seeds; `refused` counts the curves on which `find_lr` would not
-# answer, and says how often.) A test eight times as long answers four times lower: more steps are spent at each rate, so the loss falls, and breaks down,
-# earlier. A lower first rate gives a higher answer, since the loss has had fewer steps at rates that do something. Larger batches and less
-# smoothing raise it a little. Two seeds of the same test differ by a factor of 1.6 in this run, and it can be 2.5. So quote a suggestion with its test, and trust it to a
-# factor of two at best. `find_lr` repeats the test three times for this reason.
+# (Bars reach from the smallest to the largest of the seeds, eight less those on whose curve `find_lr` refuses to answer; the refusals are printed above.) A test eight times as long answers four times lower: more steps are spent at each rate, so the loss falls, and breaks down,
+# earlier. A lower first rate, a larger batch or less smoothing raise the answer, by up to a factor of two over these ranges. And so does chance: two seeds of the same test differ by a factor of 1.6
+# here, and by up to 2.6 with other values of `LRLIB_SEED`. So quote a suggestion with its test, and trust it to a factor of two at best. `find_lr` repeats the test three times for this reason.
 
 # %% [markdown]
 # ## Which reading is worth training with?
 #
-# Twelve tasks, each with SGD (momentum 0.9) and AdamW, half of them for 120 steps and half for 480: 24 problems. On each: a test from
+# Thirteen tasks, each with SGD (momentum 0.9) and AdamW, make 26 problems, 14 of 120 steps and 12 of 480, in batches of 32 (the language: 4). On each: a test from
 # three seeds; then, from two others, whole runs at every suggestion and on a grid of peaks, with a fixed rate, linear decay
-# and one-cycle. The measure is *regret*: the final validation loss at the suggestion over that at the best peak of the
-# grid.
+# and one-cycle. The measure is *regret*: the logarithm of the final validation loss at the suggestion over that at the best of all these peaks. A regret of 0.05 is a loss 5 % too high; above 1 (a loss 2.7 times too high) we
+# count 1, since lost is lost. One of the tasks is the badly scaled network of chapter 8.
 
 # %%
 noisy = digits.with_label_noise(0.2)
+
+
+def large_weights():
+    model = lab.mlp(40, 32, 32, 32, 10)
+    for layer in model[::2]:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        layer.weight.data *= 1.6
+        nn.init.zeros_(layer.bias)
+    return model
+
+
+# %%
 tasks = {
     "MNIST-1D, linear": network(mnist1d),
     "MNIST-1D, ReLU": network(mnist1d, 48),
     "MNIST-1D, tanh": network(mnist1d, 32, 32, activation="tanh"),
     "MNIST-1D, deep": network(mnist1d, 32, 32, 32),
+    "MNIST-1D, large weights": lab.Task(mnist1d, large_weights),
     "MNIST-1D, squared": network(mnist1d, 48, loss=lab.squared_error),
     "digits, ReLU": network(digits, 48),
     "digits, tanh": network(digits, 24, 24, activation="tanh"),
@@ -438,6 +468,8 @@ def suggested(task, optimizer, batch_size):
     marks = {rule.__name__: rule(*curve(result)) for rule in (floor, minimum, edge)}
     rules = {
         "default": marks["floor"] / 2,
+        "default/2": marks["floor"] / 4,
+        "edge/8": marks["edge"] / 8,
         "minimum": marks["minimum"],
         "minimum/10": marks["minimum"] / 10,
         "steepest": steepest(*curve(result)),
@@ -480,8 +512,8 @@ print("problems:", len(judged), "refused:", refused)
 
 
 # %% [markdown]
-# The same four as above, the minimum itself, and fastai's valley with fastai's own smoothing. First the constants, on one half of the tasks, drawn at random: divide the
-# floor, the minimum or the *edge* (where half of the gain is lost again) by what?
+# The four rules from above, half of the default, the minimum itself, and fastai's valley with fastai's own smoothing; and the *edge*, where half of the gain is lost again, divided by eight. But first the divisors, on one half of
+# the tasks, drawn at random: divide floor, minimum or edge by what?
 
 
 # %%
@@ -499,7 +531,7 @@ first, second = (
     for half in (order[:6], order[6:])
 )
 uses = {"a schedule that decays": ("linear", "one-cycle"), "a fixed rate": ("fixed",)}
-divisors = np.array([1, 1.5, 2, 3, 4, 6, 8, 12])
+divisors = np.array([1, 1.5, 2, 3, 4, 6, 8, 12, 16])
 
 
 def divided(mark, divisor, kinds, problems):
@@ -530,10 +562,10 @@ fig.suptitle(
 plt.show()
 
 # %% [markdown]
-# For a schedule that decays the floor wants to be divided by 1.5 or 2, for a fixed rate by 2 to 6, and in between it hardly matters. Going too high costs more
-# than going too low; so the library takes 2, and a fixed rate should be half of that again. The minimum wants the same divisors, since it lies beside the
-# middle of the floor; the edge wants four to eight. All three landmarks are about equally good, once each has its own divisor. (We take the floor because it moves
-# least when the losses are noisy.) Now the other half:
+# (Two problems are missing: on the badly scaled network `find_lr` refused to answer, since the loss starts far above $\ln 10$ and where training breaks down it is lower than at the start.) For a
+# schedule that decays, the floor wants to be divided by two, give or take; for a fixed rate by four. The minimum wants the same, since it lies beside the middle of the floor. The edge lies higher and wants about six for
+# a decay. Each landmark with its own divisor, they are about equally good; under other values of `LRLIB_SEED`, which draw another half, their order changes. The library takes half of the floor. Too low costs less than too
+# high, so in doubt divide by more. Now the other half:
 
 # %%
 rules = list(judged[second[0]][0])
@@ -552,82 +584,91 @@ for rule in rules:
 
 
 # %%
-def lost(rule, use):
-    """Regret of a rule less that of the default, on every problem."""
-    pairs = [(p, judged[p][0]) for p in judged if judged[p]]
-    return np.array(
-        [
-            regret(p, r[rule], uses[use]) - regret(p, r["default"], uses[use])
-            for p, r in pairs
-        ]
-    )
+def more_than_default(rule, use):
+    """Regret of a rule less the default's: for each task, the mean over optimizers."""
+    found = {}
+    for problem, result in judged.items():
+        if result:
+            ours, its = (
+                regret(problem, result[0][r], uses[use]) for r in ("default", rule)
+            )
+            found.setdefault(problem[0], []).append(its - ours)
+    return np.array([np.mean(values) for values in found.values()])
 
 
 decays, fixed = uses
-for rule in ("minimum/10", "fastai's valley", "steepest"):
+for rule in ("minimum/10", "fastai's valley", "default/2"):
     text = f"decays: regret of {rule} less the default's"
-    lab.claim(text, lost(rule, decays), above=0, of="problems")
-
-# %%
-lab.claim(
-    "decays: regret of the minimum less the default's",
-    lost("minimum", decays),
-    no_difference=0.25,
-    of="problems",
-)
+    lab.claim(text, more_than_default(rule, decays), above=0, of="tasks")
 
 # %%
 text = "fixed rate: regret of the minimum less the default's"
-lab.claim(text, lost("minimum", fixed), above=0, of="problems")
+lab.claim(text, more_than_default("minimum", fixed), above=0, of="tasks")
 
 # %%
-text = "fixed rate: regret of minimum/10 less the default's"
-lab.claim(text, lost("minimum/10", fixed), no_difference=0.2, of="problems")
+for use in uses:
+    for rule in ("minimum", "edge/8", "steepest", "default/2", "minimum/10"):
+        more = more_than_default(rule, use)
+        interval = f"{more.mean():5.2f} ± {lab.half_interval(more):.2f}"
+        print(f"{use}: {rule:10} less default {interval}")
 
 # %% [markdown]
-# (The claims are over all problems: the published rules were not tuned on either half. And one caution about ours: we had seen other runs of
-# many of these problems before the library's rule was settled, so the second half is less new than it should be.)
+# (The claims are over all twelve tasks that were judged, both optimizers averaged, so that the default had the advantage of the half it was tuned on. And we had seen other runs of many of these tasks before the
+# library's rule was settled. The exercises judge it on problems that had no part in it.)
 #
-# Read it as follows. A regret of 0.05 is a loss 5 % too high. For a schedule that decays the default typically costs about that, and minimum/10 and
-# fastai's valley, which are lower by factors, cost five times as much: they stop short of the ceiling that such a schedule could use. The minimum *itself* is typically as good as the default,
-# or better; but where it fails, it fails badly, and its mean is higher (by an amount that we cannot tell from zero here). For a fixed rate it is clearly too
-# high, and minimum/10 is as good as anything. So fastai's rule is not wrong, it answers another question: it is a careful *setting*. What the test measures is a ceiling.
+# You were asked which you would train with. For a schedule that **decays**: by the mean regret, the default, with 0.09 on the other half; by the median, the minimum itself, with 0.05 against 0.07. The minimum is often just right and
+# now and then a disaster, which is what its mean says. We would rather lose a little always than everything now and then, so the library keeps the default; you may weigh it differently. Between the default, edge/8 and steepest
+# the data do not decide clearly. Minimum/10 and fastai's valley do cost: their loss is typically 40 % too high, since they stop far short of what a decaying schedule can use. (The valley read from a
+# curve without lag is worse still: it is fastai's smoothing, which lags, that makes the rule usable.)
 #
-# The means are above the medians because a few problems go wrong whatever the rule. Here is the worst:
-
-# %%
-ours = {
-    p: regret(p, judged[p][0]["default"], uses[decays]) for p in judged if judged[p]
-}
-worst = max(ours, key=ours.get)
-print(f"below 0.1: {np.mean([r < 0.1 for r in ours.values()]):.0%} of the problems")
-print(f"worst: {', '.join(worst)}, {ours[worst]:.2f} (at most 1)")
-found = tests(tasks[worst[0]], tuning, optimizer=worst[1], batch_size=32)
-joint = LRFinderResult(found[0].rates, np.concatenate([t.losses for t in found]))
-_, _, peaks, loss = judged[worst]
-fig, ax = plt.subplots(figsize=(7.6, 3.8))
-joint.plot(ax)
-best = peaks[loss[1].argmin()]
-ax.axvline(best, color="0.4", linewidth=1, linestyle=":")
-figures.name_line(ax, best / 90, joint.smoothed.min(), "best linear peak", color="0.3")
-ax.set(title=f"The worst case: {', '.join(worst)}", ylabel="loss (nats)")
-plt.show()
-
-# %% [markdown]
-# In the run printed here it is a network with three narrow layers. Its loss stays on a plateau for the first hundred steps at every rate that is any good, so the test sees
-# nothing there; the dip that it does see belongs to rates that are far too high. No rule can read off a curve what is not on it. A dip as shallow as this one, set against the scale of the
-# axis, is a warning.
+# For a **fixed rate** the minimum is clearly too high. Among the others we cannot decide; half of the default is lowest in the mean. So fastai's rules are not wrong, they answer another question: they are careful *settings* for a rate that will not fall.
 
 # %% [markdown]
 # ## Folklore and pitfalls
 #
-# **"The finder's value is optimal."** It is typically within a few per cent of the loss at the best peak, in runs that are one to five times as long as the test. It knows
-# neither your schedule nor the length of your run, and it is sometimes wrong by far. Use it to centre a grid of three or four peaks, not to replace the grid.
+# **"The finder's value is optimal."** With a decaying schedule the default typically cost 7 % of the loss, in runs one to five times as long as the test, and it knew neither schedule nor length. Put three or four peaks around
+# it and run them.
 #
-# **"Pick the minimum."** As a fixed rate it is too high. As the peak of a decay it does well more often than its name in the literature would have it, and badly now and then.
+# **"Pick the minimum."** As a fixed rate it is too high. As the peak of a decay it is often right, and sometimes ruinous.
+#
+# **A pitfall: the run is longer than the test.** Three narrow layers on the digits, SGD, linear decay over 120 steps and over 480; peaks up to the default:
+
+# %%
+narrow = tasks["digits, deep"]
+found = tests(narrow, tuning, batch_size=32)
+losses = np.concatenate([test.losses for test in found])
+default = LRFinderResult(found[0].rates, losses).default
+levels, ended = default / np.array([16, 8, 4, 2, 1]), {}
+fig, ax = plt.subplots(figsize=(7.6, 3.6))
+for steps, color, dashes in ((120, "#0072B2", "-"), (480, "#D55E00", "--")):
+    shape = {"linear": PolynomialDecay(steps)}
+    runs = lab.sweep(narrow, shape, levels, seeds, steps=steps, evaluate=["val"])
+    ended[steps] = np.nan_to_num(runs.at("val_loss")[0], nan=np.log(10))
+    line = {"color": color, "linestyle": dashes, "marker": "o"}
+    figures.band(ax, levels, ended[steps].T, **line)
+    height = np.median(ended[steps][0]) + 0.15
+    figures.name_line(ax, levels[0] * 1.1, height, f"{steps} steps", color=color)
+ax.axvline(default, color="0.4", linewidth=1, linestyle=":")
+figures.name_line(ax, default * 0.72, 2.4, "default", color="0.3")
+ax.set(
+    xscale="log", xlabel="peak", ylabel="final validation loss (nats)", ylim=(0, 2.6)
+)
+ax.set_title("Over 120 steps the suggestion is right; over 480 it is ruinous")
+plt.show()
+
+# %%
+short = ended[120][4] / ended[120][2]
+lab.claim("120 steps: default over a quarter of it", short, scale="ratio", below=1)
+
+# %%
+long = ended[480][4] / ended[480][2]
+lab.claim("480 steps: default over a quarter of it", long, scale="ratio", above=2)
+
+# %% [markdown]
+# The quadratic said so: the same test, another length, another answer. Before a long run, divide by more, or try a quarter as well.
 #
 # **A pitfall: the slope per rate.** Which rate is *steepest* depends on the axis. Per unit of the rate, instead of per decade, the slope is largest at the left edge of the
-# picture, where noise is divided by tiny steps. One widely used finder does this (Lightning, issue 21141). A curve whose steepest point lies at $10^{-2.5}$:
+# picture, where noise is divided by tiny steps; without noise it still favours small rates. One widely used finder does this (Lightning, issue 21141). A curve whose steepest point lies at $10^{-2.5}$:
 
 # %% tags=["nbval-check-output"]
 rates = np.geomspace(1e-6, 1, 100)
@@ -724,12 +765,22 @@ print(find_lr(optimizer, hopeless, model=model))
 # Plain torch: test a copy of what you will train, and throw it away. (The state of the loader and the random numbers still move on.)
 
 # %%
-model = lab.mlp(40, 64, 10)
-rehearsal = lab.mlp(40, 64, 10)
+model, rehearsal = lab.mlp(40, 64, 10), lab.mlp(40, 64, 10)
 rehearsal.load_state_dict(model.state_dict())
 optimizer = torch.optim.SGD(rehearsal.parameters(), lr=0.1, momentum=0.9)
-rates, losses = range_test(optimizer, training_step(rehearsal, cross_entropy, loader))
-print(f"lowest loss at {rates[np.argmin(losses)]:.2g}; start below half of that")
+forever = (pair for _ in range(9) for pair in loader)
+
+
+def plain_step():
+    inputs, targets = next(forever)
+    optimizer.zero_grad()
+    loss = cross_entropy(rehearsal(inputs), targets)
+    loss.backward()
+    return loss.item()
+
+
+rates, losses = range_test(optimizer, plain_step)
+print(f"lowest loss at {rates[np.nanargmin(losses)]:.2g}; try half of that, and less")
 
 # %% [markdown]
 # With `lrlib`, on the objects that you train with, at any moment of training. A closure makes gradient accumulation, clipping and mixed precision yours:
@@ -756,7 +807,7 @@ found = find_lr(optimizer, train_step, model=model, num_iter=25, repeats=1)
 print(found.reason or f"peak of a decay: {found.default:.2g}")
 
 # %% [markdown]
-# This loader has 62 batches, too few for a longer test by closure; `training_step(model, loss_fn, loader)` starts the loader again when it ends. Twenty-five updates are too few
+# This loader has 63 batches, too few for a longer test by closure; `training_step(model, loss_fn, loader)` starts the loader again when it ends. Twenty-five updates are too few
 # to trust. Then:
 
 # %%
@@ -771,14 +822,15 @@ print(found)
 # ## Summary
 #
 # - A range test is a short run whose rate grows geometrically; write down the loss *after* each update. It is a schedule, and ten lines.
-# - It measures a ceiling. The curve is that of separate runs pushed to higher rates: its minimum was about three to four times the rate that 100-step runs preferred.
-# - It cannot know your schedule or the length of your run. On the quadratic the best fixed rate falls tenfold from 100 to 3,000 steps, and the answer stays.
-# - Its answer moves with its settings: four times lower from a test eight times as long, up to twice with first rate, batch or smoothing, and by a factor of two between seeds.
-# - On 24 problems half of the floor's middle cost a few per cent of the loss as the peak of a decay, typically, with at least one bad failure. Minimum/10 and fastai's valley are too low for a
-#   decay by far; for a fixed rate minimum/10 is as good as ours. The minimum itself is too high for a fixed rate.
+# - It measures a ceiling. Its minimum lay at about four times the rate that 100-step runs preferred.
+# - It cannot know your schedule or the length of your run. On the quadratic the best fixed rate falls tenfold from 100 to 3,000 steps; a network for which the suggestion was right over 120 steps
+#   was ruined by it over 480.
+# - Its answer moves with its settings: four times lower from a test eight times as long, up to twofold with first rate, batch, smoothing or seed.
+# - As the peak of a decay the default (half of the floor) cost 7 % of the loss in the median of held-out problems; minimum/10 and fastai's valley cost 40 %. The minimum itself has the better median and disasters. For a fixed rate
+#   the minimum is too high, and half of the default is safe.
 # - A finder must leave no trace, keep the ratios of the groups, and refuse when there is nothing to read.
 #
-# The best peak moved with the batch size in this chapter, as it did in earlier ones. By what rule?
+# The suggestion rose with the batch size in this chapter. Does the best peak, and by what rule?
 #
 # ## Exercises
 #
