@@ -386,9 +386,7 @@ lab.claim(
 )
 
 # %%
-lab.claim(
-    "AdamW, epochs, 8 to 64: power", power("adamw", "epochs", 8, 64), within=(0.5, 1)
-)
+lab.claim("AdamW, epochs, 8 to 64: power", power("adamw", "epochs", 8, 64), above=0.2)
 
 # %%
 lab.claim(
@@ -397,11 +395,11 @@ lab.claim(
 
 # %% [markdown]
 # **SGD** follows the linear rule closely from 8 to 64, and still nearly at 128; at 1,024 the rule would be wrong by a factor of more than four. With the number of steps fixed the same: about linear at first,
-# then nearly flat. **AdamW** follows neither. Its best peak grows faster than the square root from 8 to 64, then *falls*, and stays about flat; with 100 steps it
-# is flat from 32 on. What bounds it there is not noise: chapter 9 saw AdamW's ceiling on networks like this near 0.06. The square root is derived for training dominated by noise, and holds between its two ends at
-# best: from 8 to 1,024 it would have asked for eleven times the peak.
+# then nearly flat. **AdamW** follows neither. From 8 to 64 its best peak grows, by a power that four seeds do not tell from the square root's 0.5 or from 1; then it *falls*; with 100 steps it
+# is flat from 32 on. So something bounds it that is not this noise; we did not look further. The square root is derived for training dominated by noise, and from 8 to 1,024 it would have
+# asked for eleven times the peak, where about twice is best.
 #
-# The table under it says what a larger batch is worth. At fixed epochs the error is nearly the same up to 64 or 256, with up to 32 times fewer updates; beyond, the
+# The table says what a larger batch is worth. At fixed epochs SGD's error rises by two points up to 64, with an eighth of the updates, and by about four up to 256; beyond, the
 # tuned run is worse and worse, since no peak makes up for missing updates. At fixed *steps* a larger batch only helps, until it does nothing.
 #
 # Does the bend lie at the noise scale? Fit McCandlish et al.'s formula to the best peaks of each seed:
@@ -425,8 +423,8 @@ lab.claim("bend over noise scale", ratio, scale="ratio", within=(1 / 4, 4))
 
 # %% [markdown]
 # Within a factor of two, without training at any other batch size. That is about as much as one may ask: the noise scale grows all the time as the gradient shrinks, from about 200 to
-# many thousands in the last steps, and a single number is a median over that. Before you buy more machines, measure it in a run that you have. McCandlish et al. found it to predict the useful
-# batch size to within an order of magnitude or so, from MNIST to Dota; Shallue et al. (2019), who tuned everything anew at every batch size on many tasks, found the bend wherever they looked, and no rule for the rate that held
+# thousands in the last steps, and a single number is a median over that. Before you buy more machines, measure it in a run that you have. McCandlish et al. found it to predict the useful
+# batch size, as to its order of magnitude, from MNIST to Dota; Shallue et al. (2019), who tuned everything anew at every batch size on many tasks, found the bend wherever they looked, and no rule for the rate that held
 # throughout.
 
 # %% [markdown]
@@ -498,14 +496,14 @@ lab.claim(
 lab.claim(
     "weights too large, 64: gradual warm-up less small batch (points)",
     bad["gradual warm-up"] - bad["small batch"],
-    no_difference=5,
+    no_difference=4,
 )
 
 # %%
 lab.claim(
     "well scaled, 64: gained by gradual warm-up (points)",
     good["no warm-up"] - good["gradual warm-up"],
-    no_difference=5,
+    no_difference=4,
 )
 
 # %%
@@ -546,7 +544,7 @@ for j, peak in enumerate(peaks):
 # %%
 for peak, difference in zip(peaks, change, strict=True):
     text = f"peak {peak}: batch grows less rate falls (points)"
-    lab.claim(text, difference, no_difference=1.5)
+    lab.claim(text, difference, no_difference=1)
 
 # %%
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9.4, 3.9))
@@ -563,12 +561,15 @@ axes[0].set(
 )
 axes[1].set(xlabel="samples (thousands)")
 axes[1].legend()
-fig.suptitle("One curve over samples, half the updates", fontweight="bold")
+fig.suptitle(
+    "Over samples the same curve, from 2,312 updates in place of 4,000",
+    fontweight="bold",
+)
 plt.show()
 
 # %% [markdown]
 # At all three peaks the two end within a point of each other, after 4,000 updates or after 2,312. Smith et al. report the same on ImageNet (76.1 % with ResNet-50, in under half an hour). It works because here
-# noise is what the falling rate removes, and the last batch of 256 is still below the noise scale. It would not help where the rate has to fall for another reason.
+# noise is what the falling rate removes, and the last batch of 256 is still below the noise scale. It would not help where the rate has to fall for another reason. (On the right the larger batches seem to lag: a mean over 40 updates spans more samples there.)
 
 # %% [markdown]
 # ## Accumulated microbatches are a large batch, and so are several processes
@@ -597,10 +598,6 @@ runs = [pieces, *ranks]
 worst = max(float((run["weights"] - whole["weights"]).abs().max()) for run in runs)
 lab.claim("largest difference between final weights", worst, below=1e-5)
 
-# %%
-steps_taken = max(abs(len(run["lr"]) - 24) for run in runs)
-lab.claim("updates beside the planned 24", steps_taken, below=1)
-
 # %% [markdown]
 # What counts is the *global* batch: samples per process × processes × microbatches. From it follow
 #
@@ -625,9 +622,9 @@ print(f"from two processes of 16:     {ranks[0]['noise_scale']:.0f} samples")
 #
 # ## Folklore and pitfalls
 #
-# **"Always scale linearly."** For SGD, below the noise scale. AdamW's best peak followed it from 8 to 32 in runs of 100 steps, and nowhere else.
+# **"Always scale linearly."** For SGD, below the noise scale. For AdamW neither rule held over the range.
 #
-# **"Large batches generalise worse."** At fixed epochs they end worse, training loss and all, because they make fewer updates. At fixed steps batches of 512 or 1,024 have the lowest test error in our table.
+# **"Large batches generalise worse."** At fixed epochs they end worse, training loss and all, because they make fewer updates. Of the runs of 100 steps those with batches of 512 and 1,024 have the lowest test error.
 #
 # **A pitfall: a scheduler stepped by every process.** One popular launcher does this unless told not to (accelerate, issue 1382). With two processes and a plan of 1,000 updates:
 
@@ -706,10 +703,10 @@ print(f"[{low:.0f}, {high:.0f}] samples over the first 100")
 #
 # - The linear rule keeps signal and noise of the updates as they were; the square root is its version for Adam. Both end where the batch reaches the gradient noise scale.
 # - On the quadratic, exactly: twice the batch, half the steps, up to a bend; beyond it, nothing.
-# - On a network SGD's best peak grew linearly from 8 to 64 (power 0.96), nearly so to 128, and hardly from 256 on. AdamW's followed neither rule: it rose faster than the square root and then fell.
+# - On a network SGD's best peak grew linearly from 8 to 64 (power 0.96), nearly so to 128, and hardly from 256 on. AdamW's followed neither rule: it rose up to 64 and then fell.
 # - The noise scale, measured in one run, placed SGD's bend within a factor of two.
 # - Warm-up let a badly scaled network follow the linear rule (ten points), and did not help beyond its end.
-# - A batch that grows fourfold twice did as well as a rate that falls fourfold twice, with 2,312 updates in place of 4,000.
+# - A batch that grows fourfold twice ended within a point of a rate that falls fourfold twice, with 2,312 updates in place of 4,000.
 # - Accumulation and data parallelism are a large batch, to rounding. Count updates, and step the scheduler once for each.
 #
 # This ends the tour of the classical schedules. `CLAIMS.md` lists every claim of the ten chapters with its verdict.
