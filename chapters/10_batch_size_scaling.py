@@ -209,7 +209,7 @@ lab.claim("best rate at 32 over what the linear rule says", share, within=(0.4, 
 # ## On networks: the best peak over eight batch sizes
 #
 # Now the network. For each batch size from 8 to 1,024: seven peaks, four seeds, linear decay; the best peak of each seed by a parabola through its lowest
-# validation error and the neighbours. Once with the *epochs* fixed at eight, and once with the *steps* fixed at 100, so that a larger batch sees more samples.
+# validation loss and the neighbours. Once with the *epochs* fixed at eight, and once with the *steps* fixed at 100, so that a larger batch sees more samples.
 #
 # > **Predict.** Up to which batch size will the linear rule hold for SGD? Will the square root do for AdamW?
 
