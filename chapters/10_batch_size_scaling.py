@@ -94,7 +94,7 @@ lab.claim(
 
 # %% [markdown]
 # The large batch makes an eighth, or a 64th, of the updates, and at the old rate it does not get far. Multiplying the rate by the same factor as the batch makes up for it at
-# 64 and wrecks it at 512.
+# 64, and hardly helps at 512.
 #
 # > **Predict.** Somewhere between, the rule breaks. What decides where: the network, the data, the optimizer, the number of
 # > steps? Could you find the place without training at every batch size?
@@ -249,7 +249,29 @@ for optimizer in ("sgd", "adamw"):
         found[optimizer, "steps", B] = tuned(B, 100, optimizer)
 
 # %% [markdown]
-# Beside it, the noise scale. `gradient_noise_scale` calls a loss on fresh microbatches, 64 of 32 samples here, and compares the scatter of their gradients with the mean's norm. Along
+# Beside it, the noise scale. The expected squared norm of a gradient averaged over $b$ samples is $|G|^2+\operatorname{tr}\Sigma/b$. Measured at two batch sizes, for microbatches of $b$ and for all $B$ samples
+# together, it gives both unknowns without bias:
+#
+# $$|G|^2\approx\frac{B\,|g_B|^2-b\,|g_b|^2}{B-b},\qquad\operatorname{tr}\Sigma\approx\frac{|g_b|^2-|g_B|^2}{1/b-1/B}.$$
+
+
+# %%
+def noise_scale(gradients, b):
+    """From the gradients of microbatches of b samples, (microbatches, parameters)."""
+    B = b * len(gradients)
+    small = gradients.square().sum(1).mean()
+    big = gradients.mean(0).square().sum()
+    signal = (B * big - b * small) / (B - b)
+    return (small - big) / (1 / b - 1 / B) / signal
+
+
+# %% tags=["nbval-check-output"]
+some_gradients = 1 + torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
+ours, theirs = noise_scale(some_gradients, 8), gradient_noise_scale(some_gradients, 8)
+print(f"by hand {ours:.4f}, lrlib {theirs:.4f}; |G|² = 10 and tr Σ = 80, so 8 is right")
+
+# %% [markdown]
+# `gradient_noise_scale` also takes a loss, which it calls on fresh microbatches, 64 of 32 samples here. Along
 # a run of SGD, four seeds; and once exactly, from the gradients of all 4,000 samples:
 
 
@@ -684,18 +706,18 @@ plain = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=total
 peak = scale_lr(0.1, old_batch, new_batch, optimizer)
 optimizer = torch.optim.SGD(model.parameters(), lr=peak, momentum=0.9)
 shape = Warmup(25, start_factor=1 / times).then(PolynomialDecay(total_steps - 25))
-scheduler, noise_scale = ScheduledLR(optimizer, shape), GradientNoiseScale()
+scheduler, running = ScheduledLR(optimizer, shape), GradientNoiseScale()
 for index in lab.batches(0, n, 100, new_batch):  # the first 100 of total_steps
     optimizer.zero_grad()
     for part in index.split(64):
         loss = nn.functional.cross_entropy(model(x[part]), y[part]) / 4
         loss.backward()
-        noise_scale.after_backward(model.parameters())
-    noise_scale.end_update(batch_size=64)  # before clipping
+        running.after_backward(model.parameters())
+    running.end_update(batch_size=64)  # before clipping
     optimizer.step()
     scheduler.step()  # once per update
-low, high = noise_scale.interval()
-print(f"peak {peak}, {total_steps} steps; noise scale {noise_scale.value:.0f} ", end="")
+low, high = running.interval()
+print(f"peak {peak}, {total_steps} steps; noise scale {running.value:.0f} ", end="")
 print(f"[{low:.0f}, {high:.0f}] samples over the first 100")
 
 # %% [markdown]
