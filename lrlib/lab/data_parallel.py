@@ -138,11 +138,12 @@ def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
     dist.init_process_group("gloo", timeout=timedelta(seconds=60))
-    try:
-        rank = dist.get_rank()
-        torch.save(train(dist.get_world_size(), rank), folder / f"{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+    rank = dist.get_rank()
+    torch.save(train(dist.get_world_size(), rank), folder / f"{rank}.pt")
+    dist.barrier()  # no process leaves while another may still need it
+    # Without the clean-up at exit: taking down gloo's threads aborts now and then ("terminate
+    # called without an active exception"), after all work is done.
+    os._exit(0)
 
 
 if __name__ == "__main__":
