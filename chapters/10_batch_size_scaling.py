@@ -237,7 +237,7 @@ def best_peaks(result):
 
 # %%
 def tuned(batch_size, steps, optimizer):
-    """Every seed's best peak; its test error (%) at the peak of the lowest mean loss."""
+    """Every seed's best peak; its test error (%) where the mean loss is lowest."""
     if optimizer == "sgd":
         centre = min(0.05 * batch_size / 8, 1.2)
     else:
@@ -371,7 +371,7 @@ for row, optimizer in zip(axes, ("sgd", "adamw"), strict=True):
     row[0].set_ylabel("best peak")
 figures.name_line(axes[0, 0], 34, 0.75, "linear", color="#0072B2")
 figures.name_line(axes[0, 0], 60, 0.075, "square root", color="#D55E00")
-figures.name_line(axes[0, 0], 90, 0.03, "noise scale, median", color="0.3")
+figures.name_line(axes[0, 0], 50, 0.03, "noise scale, median", color="0.3")
 for ax in axes[1]:
     ax.set_xlabel("batch size")
 fig.suptitle(
