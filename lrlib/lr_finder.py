@@ -334,7 +334,7 @@ def minimum(rates: np.ndarray, losses: np.ndarray) -> float | None:
 
 
 def minimum_10(rates: np.ndarray, losses: np.ndarray) -> float | None:
-    """A tenth of the rate where the loss is lowest: fastai's rule of 2018–2020."""
+    """A tenth of the rate where the loss is lowest: one of fastai's two suggestions until 2021."""
     return minimum(rates, losses) / 10
 
 
