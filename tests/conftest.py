@@ -41,6 +41,11 @@ settings.register_profile("lrlib", deadline=None, derandomize=True)
 settings.load_profile("lrlib")
 
 
+# What no exercise asks for: a checker must reject it with a hint, and not crash.
+WEIRD = ["text", b"bytes", 3, True, 2.5, {}, [], set(), (1, 2, 3), object(), Constant, math.inf]
+WEIRD += [np.zeros((2, 2)), np.array("a"), torch.zeros(3), [None, None], {"a": 1}, 1j]
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch):
     """The tests do not depend on the book's environment variables; figures are closed."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import WEIRD
 from torch.optim.lr_scheduler import LambdaLR
 
 from lrlib import (
@@ -964,8 +965,6 @@ def test_each_mistake_gets_its_hint(checker, answer, hint):
         checker(answer)
 
 
-WEIRD = ["text", b"bytes", 3, True, 2.5, {}, [], set(), (1, 2, 3), object(), Constant, math.inf]
-WEIRD += [np.zeros((2, 2)), np.array("a"), torch.zeros(3), [None, None], {"a": 1}, 1j]
 CHECKERS = [value for name, value in vars(check).items() if name.startswith("check_")]
 
 

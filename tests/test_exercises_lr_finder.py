@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import WEIRD
 
-from lrlib import Constant, PolynomialDecay
+from lrlib import PolynomialDecay
 from lrlib.exercises import Mistake
 from lrlib.exercises import lr_finder as check
 from lrlib.lr_finder import edge, floor_2, minimum, minimum_10, restored, smooth, steepest, valley
@@ -676,8 +677,6 @@ def test_on_other_problems_too_a_calibrated_rule_passes_and_the_plain_ones_do_no
     assert median(lambda r, y: 0.1) > 2
 
 
-WEIRD = ["text", b"bytes", 3, True, 2.5, {}, [], set(), (1, 2, 3), object(), Constant, math.inf]
-WEIRD += [np.zeros((2, 2)), np.array("a"), torch.zeros(3), [None, None], {"a": 1}, 1j]
 CHECKERS = [value for name, value in vars(check).items() if name.startswith("check_")]
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import WEIRD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR, SequentialLR
 
 from lrlib import (
@@ -626,8 +627,6 @@ def test_an_exponential_warm_up_comes_within_a_tenth_of_the_shortest_and_no_line
         assert valley.product(Warmup(tenth, start).sample(tenth)).max() > 2
 
 
-WEIRD = ["text", b"bytes", 3, True, 2.5, {}, [], set(), (1, 2, 3), object(), Constant, math.inf]
-WEIRD += [np.zeros((2, 2)), np.array("a"), torch.zeros(3), [None, None], {"a": 1}, 1j]
 CHECKERS = [value for name, value in vars(check).items() if name.startswith("check_")]
 
 
