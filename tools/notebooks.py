@@ -69,8 +69,8 @@ what they show. Each row is a line that `lab.claim` printed in a chapter:
 
 - **measured**: the mean over seeds (of ratios, the geometric mean as a rule) and in brackets its \
 95 % interval over seeds (Student's t). Each interval stands for itself: of twenty, one is \
-expected to miss. *exact* marks a \
-single number without an interval; effects that are not of seeds say of what.
+expected to miss. *exact* marks a single number without an interval; effects that are not of seeds \
+say of what.
 - **wanted**: the whole interval had to lie there; otherwise the chapter stops with an error, so \
 that no row can show a failure. The bounds were set with results in view. What tests them is other \
 seeds: these rows belong to `LRLIB_SEED=0`, and `LRLIB_SEED=3 make test` runs every chapter with \
