@@ -35,6 +35,7 @@ from lrlib import (
 )
 from lrlib.lab import figures
 from lrlib.lr_finder import (
+    RULES,
     LRFinderResult,
     edge,
     floor,
@@ -42,7 +43,6 @@ from lrlib.lr_finder import (
     smooth,
     steepest,
     training_step,
-    valley,
 )
 from scipy import stats
 from torch import nn
@@ -346,11 +346,8 @@ def read(found, rule):
     return np.array([rule(*curve(t)) for t in found if t.reason is None])
 
 
-def half_floor(rates, losses):
-    return floor(rates, losses) / 2
-
-
 # %%
+half_floor = RULES["default"]
 rules = {"minimum": minimum, "steepest": steepest, "default": half_floor}
 looks = {"minimum": ("#D55E00", "--"), "steepest": ("#56B4E9", "-.")}
 looks["default"] = ("#000000", "-")
@@ -454,7 +451,7 @@ def fastai(test):
         if not smoothed[-1] <= 4 * min(smoothed):
             break
     kept = slice(10, len(smoothed) - 5)
-    return valley(test.rates[kept], np.array(smoothed)[kept])
+    return RULES["valley"](test.rates[kept], np.array(smoothed)[kept])
 
 
 # %%
@@ -473,7 +470,7 @@ def suggested(task, optimizer, batch_size):
         "minimum": marks["minimum"],
         "minimum/10": marks["minimum"] / 10,
         "steepest": steepest(*curve(result)),
-        "valley": valley(*curve(result)),
+        "valley": RULES["valley"](*curve(result)),
         "fastai's valley": np.exp(np.mean([np.log(fastai(test)) for test in found])),
     }
     return rules, marks, losses[:, 0].mean()
