@@ -241,6 +241,7 @@ class StackedAdamW:
         self.eps, self.weight_decay = eps, weight_decay
         self.first = {name: torch.zeros_like(p) for name, p in params.items()}
         self.second = {name: torch.zeros_like(p) for name, p in params.items()}
+        self.scratch = {name: torch.empty_like(p) for name, p in params.items()}
 
     def step(self, grads: Gradients, lr: Tensor, momentum: np.ndarray | None = None) -> None:
         """`momentum`: float64, the beta1 of each slice, in place of the one for all."""
@@ -258,5 +259,8 @@ class StackedAdamW:
             p.mul_(1 - _per_slice(lr, p) * self.weight_decay)
             self.first[name].lerp_(grad, weight if momentum is None else _per_slice(weight, p))
             self.second[name].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            scale = (self.second[name].sqrt() / (1 - beta2**t) ** 0.5).add_(self.eps)
-            p.addcmul_(self.first[name] / scale, _per_slice(size, p), value=-1)
+            # In a tensor that stays: fresh ones at every step cost more than the arithmetic.
+            scale = torch.sqrt(self.second[name], out=self.scratch[name])
+            scale.div_((1 - beta2**t) ** 0.5).add_(self.eps)
+            direction = torch.div(self.first[name], scale, out=scale)
+            p.addcmul_(direction, _per_slice(size, p), value=-1)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from threading import Event
+from functools import partial
+from threading import Event, Thread
 
 import numpy as np
 import torch
@@ -22,6 +29,7 @@ from lrlib.schedule import Schedule
 
 OPTIMIZERS = ("sgd", "adamw")
 _EVAL_CHUNK = 50_000  # slices × labels evaluated at once; bounds the memory of an evaluation
+_PART = 32  # slices trained at once: the book's networks, so many, stay in a core's cache
 
 
 class GridEdgeError(RuntimeError):
@@ -394,49 +402,85 @@ class _Work:
 
 
 def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
-    """Train the slices in one part per core, each part in a thread of its own.
+    """Train the slices in parts, on every core one part at a time, each core in its own process.
 
     With one thread per part, torch's own threads have nothing to share out. Those wait by
     spinning, which makes training many times slower as soon as another program uses a core.
     """
     slices, threads = work.plan.slices, torch.get_num_threads()
-    on_cpu = work.device.type == "cpu"
-    # A part with few examples in a step is mostly Python's own work, which threads cannot share.
+    on_cpu, forks = work.device.type == "cpu", _can_fork()
     y = work.task.data.train_y
     size = len(y) if work.sizes is None else np.mean(work.sizes)
     labels = int(slices * size * y[0].numel())
-    count = min(threads, slices, max(1, labels // 512)) if on_cpu else 1
-    done, stop = [0] * count, Event()
+    # A small part is mostly Python's own work, which processes can share, but threads hardly.
+    cores = min(threads, slices, max(1, labels // (64 if forks else 512))) if on_cpu else 1
+    forks = forks and cores > 1
+    rounds = math.ceil(slices / (cores * _PART)) if forks else 1
+    parts = np.array_split(np.arange(slices), cores * rounds)
 
-    # Built here, not in the threads: they share torch's random state.
+    # Built here, not in the parts: models share torch's random state.
     models, order = [work.task.model(seed) for seed in work.plan.seeds], None
     if work.sizes is not None:
         n = len(work.task.data.train_x)
         drawn = [_batches(seed, n, work.sizes) for seed in work.plan.seeds]
         order = [torch.stack(step) for step in zip(*drawn, strict=True)]
 
-    def report(part: int) -> Callable[[int], None]:
-        return lambda steps: done.__setitem__(part, steps)
+    def train(i: int) -> _Part:
+        return work.train(parts[i], models, order, partial(done.__setitem__, i), stop)
 
     if on_cpu:
         torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(count) as pool:
-            jobs = [
-                pool.submit(work.train, part, models, order, report(i), stop)
-                for i, part in enumerate(np.array_split(np.arange(slices), count))
-            ]
+        if forks:
+            context = multiprocessing.get_context("fork")
+            done, stop, job = context.RawArray("q", len(parts)), context.Event(), _inherited
+            pool = ProcessPoolExecutor(cores, context, _inherit, (train, os.getpid()))
+        else:
+            done, stop, job = [0] * len(parts), Event(), train
+            pool = ThreadPoolExecutor(cores)
+        with pool:
+            jobs = [pool.submit(job, i) for i in range(len(parts))]
             try:
                 while wait(jobs, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
-                    for job in jobs:
-                        if job.done():
-                            job.result()  # raises at once what a part failed of
-                    bar.update(min(done))
+                    for part in jobs:
+                        if part.done():
+                            part.result()  # raises at once what a part failed of
+                    bar.update(sum(done) // len(parts))
             finally:
                 stop.set()  # also when the user interrupts: no part trains on in the background
-            return [job.result() for job in jobs]
+            return [part.result() for part in jobs]
     finally:
         torch.set_num_threads(threads)
+
+
+def _can_fork() -> bool:
+    """Whether parts may train in forked processes: not beside CUDA, whose threads do not survive.
+
+    Only on Linux; macOS can fork, but its own libraries then fail at times.
+    """
+    return sys.platform == "linux" and not torch.cuda.is_initialized()
+
+
+_train: Callable[[int], _Part]  # in a forked process, what its parent would have run
+
+
+def _inherit(train: Callable[[int], _Part], parent: int) -> None:
+    """Begin a forked process: it holds all that `train` needs, so nothing has to be pickled."""
+    global _train
+    _train = train
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sets `stop`
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has been killed and so cannot."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _inherited(i: int) -> _Part:
+    return _train(i)
 
 
 @dataclass(frozen=True, eq=False)
