@@ -624,8 +624,8 @@ for name, value in (("100 steps", loss[1700]), ("end", loss[2000]), ("floor", fl
 #
 # The limit $2/\lambda$ was derived for a loss whose curvature does not change. A network's curvature
 # changes as it trains. Its largest Hessian eigenvalue, the *sharpness*, can be measured without
-# forming the Hessian: `lrlib.largest_hessian_eigenvalue` multiplies it with vectors (power
-# iteration), each product costing about one backward pass (Pearlmutter, 1994).
+# forming the Hessian: `lrlib.largest_hessian_eigenvalue` multiplies it with vectors (by
+# the Lanczos method), each product costing about one backward pass (Pearlmutter, 1994).
 #
 # > **Predict.** A small tanh network is trained by gradient descent on the full batch, without
 # > momentum, so there is no noise. At the start its sharpness is below $2/\eta$ for all three rates.
@@ -736,8 +736,8 @@ lab.claim("share of steps at which the loss rises, η = 0.4", rises[2], above=0.
 # %% [markdown]
 # **Beside the paper.** Cohen et al. (2021) report for full-batch gradient descent, over many
 # architectures, that the sharpness hovers just above $2/\eta$, while the loss falls, but not at every
-# step. Both are what the claims above find. (Power iteration stopped at two per cent and never
-# overestimates, so the true ratios are a little larger.) What differs here: 256 examples, a network of
+# step. Both are what the claims above find. (The Lanczos method stopped at two per cent and
+# never overestimates, so the true ratios are a little larger.) What differs here: 256 examples, a network of
 # 7,434 parameters, squared error alone, four seeds, one architecture.
 #
 # So $2/\lambda$ is not a wall you compute once. It is a thermostat, and the rate you set decides at

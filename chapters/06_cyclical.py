@@ -23,7 +23,6 @@
 # seeds.
 
 # %%
-import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -516,9 +515,7 @@ def sharpness(seed, step):
 
 
 measured_at = list(range(1000, T + 1, 100))
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", RuntimeWarning)  # nearly equal eigenvalues are slow
-    sharp = np.array([[sharpness(s, t) for t in measured_at] for s in seeds])
+sharp = np.array([[sharpness(s, t) for t in measured_at] for s in seeds])
 
 # %%
 fig, axes = plt.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.4), figsize=(7.6, 6))

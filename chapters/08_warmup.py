@@ -405,14 +405,10 @@ def sharpness(name, seed, step):
     return largest_hessian_eigenvalue(loss, model.parameters(), tol=0.05)[0]
 
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", RuntimeWarning)  # nearly equal eigenvalues are slow
-    sharp = {
-        name: np.array(
-            [[sharpness(name, s, t) for t in first_steps[:-1]] for s in seeds]
-        )
-        for name in early.schedules
-    }
+sharp = {
+    name: np.array([[sharpness(name, s, t) for t in first_steps[:-1]] for s in seeds])
+    for name in early.schedules
+}
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.9))

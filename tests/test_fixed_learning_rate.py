@@ -122,12 +122,23 @@ def test_sharpness_of_a_given_spectrum(values, seed):
     assert float(vector.norm()) == pytest.approx(1)
 
 
+def test_sharpness_of_many_directions_needs_few_products_and_starts_again():
+    values = torch.linspace(-1.5, 1, 400, dtype=torch.float64)
+    loss, params = quadratic(spectrum(*values.tolist()))
+    with pytest.warns(RuntimeWarning, match="is a lower bound"):
+        value, vector = largest_hessian_eigenvalue(loss, params, tol=1e-9, max_iter=33)
+    assert 0.95 < value < 1  # of the 33rd product, after the start again
+    value, vector = largest_hessian_eigenvalue(loss, params, tol=1e-4, max_iter=400)
+    assert value == pytest.approx(1, rel=1e-3)
+    assert float(vector.norm()) == pytest.approx(1)
+
+
 def test_tol_is_a_share_of_the_eigenvalue_even_under_a_far_more_negative_one():
     matrix = spectrum(1.0, 0.9, 0.5, -500.0, -1000.0)
     value, _ = largest_hessian_eigenvalue(*quadratic(matrix), tol=1e-2, max_iter=100_000)
     assert min(abs(value - e) for e in (1.0, 0.9)) <= 1e-2 * value
-    with pytest.warns(RuntimeWarning, match="not converged after max_iter=50 .* is a lower bound"):
-        value, _ = largest_hessian_eigenvalue(*quadratic(matrix), tol=1e-2, max_iter=50)
+    with pytest.warns(RuntimeWarning, match="not converged after max_iter=2 .* is a lower bound"):
+        value, _ = largest_hessian_eigenvalue(*quadratic(matrix), tol=1e-2, max_iter=2)
     assert value <= 1
 
 

@@ -396,6 +396,16 @@ class _Work:
             states,
         )
 
+    def rehearse(self, model: nn.Module) -> None:
+        """Use everything once, on one example: what torch imports late, no process imports again.
+
+        And a model or loss that fails does so here.
+        """
+        stacked = stack([model], self.task.loss, self.device)
+        x, y = (values[:1] for values in self._on_device("train"))
+        stacked.gradients(x.unsqueeze(0), y.unsqueeze(0))
+        _evaluate(stacked, x, y)
+
     def _on_device(self, split: str) -> tuple[Tensor, Tensor]:
         x, y = self.task.data.split(split)
         return x.to(self.device), y.to(self.device)
@@ -432,6 +442,7 @@ def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
         torch.set_num_threads(1)
     try:
         if forks:
+            work.rehearse(models[0])
             context = multiprocessing.get_context("fork")
             done, stop, job = context.RawArray("q", len(parts)), context.Event(), _inherited
             pool = ProcessPoolExecutor(cores, context, _inherit, (train, os.getpid()))
