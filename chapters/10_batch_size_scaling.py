@@ -61,17 +61,17 @@ def steps_at(batch_size):
 
 
 # %%
-def errors(batch_size, peak, shape=None, what=task):
-    """Test error (%) of every seed after eight epochs."""
+def errors(batch_size, peak, shapes=None, what=task):
+    """Name of a shape -> test error (%) of every seed after eight epochs."""
     steps = steps_at(batch_size)
-    shapes = {"run": PolynomialDecay(steps) if shape is None else shape}
+    shapes = {"linear": PolynomialDecay(steps)} if shapes is None else shapes
     settings = {"steps": steps, "batch_size": batch_size, "evaluate": ["test"]}
-    runs = lab.sweep(what, shapes, [peak], seeds, **settings)
-    return 100 * np.nan_to_num(runs.at("test_error")[0, 0], nan=0.9)
+    found = lab.sweep(what, shapes, [peak], seeds, **settings).at("test_error")
+    return dict(zip(shapes, 100 * np.nan_to_num(found[:, 0], nan=0.9), strict=True))
 
 
-kept = {B: errors(B, 0.05) for B in (8, 64, 512)}
-scaled = {B: errors(B, scale_lr(0.05, 8, B)) for B in (64, 512)}
+kept = {B: errors(B, 0.05)["linear"] for B in (8, 64, 512)}
+scaled = {B: errors(B, scale_lr(0.05, 8, B))["linear"] for B in (64, 512)}
 for B in (64, 512):
     print(f"B = {B:3}: {kept[B].mean():.1f} % with the peak kept, ", end="")
     print(f"{scaled[B].mean():.1f} % with the peak times {B // 8}")
@@ -501,8 +501,8 @@ def large_weights():
 
 
 # %%
-def four_runs(what, peak, large):
-    """Test errors: the small batch, and the large one with three starts."""
+def three_starts(what, peak, large):
+    """Test errors of the large batch, whose peak is scaled from a batch of 8."""
     steps, times = steps_at(large), large // 8
     start = steps // 8
     after = PolynomialDecay(steps - start)
@@ -511,18 +511,16 @@ def four_runs(what, peak, large):
         "constant warm-up": Constant(1 / times, total_iters=start).then(after),
         "gradual warm-up": Warmup(start, start_factor=1 / times).then(after),
     }
-    runs = {"small batch": errors(8, peak, what=what)}
-    return runs | {
-        name: errors(large, scale_lr(peak, 8, large), shape, what)
-        for name, shape in starts.items()
-    }
+    return errors(large, scale_lr(peak, 8, large), starts, what)
 
 
 # %%
+badly_scaled, name = lab.Task(data, large_weights), "small batch"
+of_eight = {name: kept[8]}, {name: errors(8, 0.025, what=badly_scaled)["linear"]}
 warm = {
-    "well scaled, 64": four_runs(task, 0.05, 64),
-    "too large, 64": four_runs(lab.Task(data, large_weights), 0.025, 64),
-    "well scaled, 256": four_runs(task, 0.05, 256),
+    "well scaled, 64": of_eight[0] | three_starts(task, 0.05, 64),
+    "too large, 64": of_eight[1] | three_starts(badly_scaled, 0.025, 64),
+    "well scaled, 256": of_eight[0] | three_starts(task, 0.05, 256),
 }
 goyal = dict(zip(warm["too large, 64"], (23.60, 24.84, 25.88, 23.74), strict=True))
 print(f"{'error (%)':18}{'Goyal et al.':>14}", *(f"{name:>17}" for name in warm))

@@ -180,6 +180,13 @@ def test_what_is_remembered_cannot_be_changed():
     assert problem.optimal(4) is NoisyQuadratic((1.0, 0.3)).optimal(4)
 
 
+@pytest.mark.parametrize("peak", [0.0, 1e-3, 0.5, 1.9, 2.5, 1e200])
+def test_the_final_loss_alone_equals_the_last_of_all(peak):
+    rates = peak * np.linspace(1, 0.1, 300)
+    for problem in (NoisyQuadratic(batch_size=16), NoisyQuadratic(curvature=2.0, start=0.0)):
+        assert problem._final_loss(rates) == pytest.approx(problem.loss(rates)[-1], rel=1e-9)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_tune_finds_the_optimum_of_a_fine_grid(momentum):
     problem = NoisyQuadratic(batch_size=4)
