@@ -7,12 +7,14 @@ python benchmarks/bench_sweep.py --chapters  time and memory of every chapter
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import re
 import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -116,21 +118,42 @@ def throughput(seconds: float) -> None:
 
 
 def chapters() -> None:
-    """Run every chapter's script as a notebook, in a fresh process and kernel each."""
+    """Run every chapter's script as a notebook, in a fresh process and kernel each.
+
+    First one after another, each with all cores; then all of them, one on each core at a time.
+    """
     scripts = sorted(
         path for path in (ROOT / "chapters").glob("*.py") if re.match(r"\d\d_", path.name)
     )
     if not scripts:
         sys.exit("there are no chapters/NN_*.py to run")
     print("chapter                            seconds   peak memory (MiB)")
+    total = 0.0
     for script in scripts:
-        done = subprocess.run(
-            [sys.executable, __file__, "--chapter", str(script)], capture_output=True, text=True
-        )
-        if done.returncode:
-            sys.exit(f"{script.name} failed:\n{done.stderr}")
-        seconds, memory = done.stdout.split()[-2:]
-        print(f"{script.stem:32s} {float(seconds):9.1f} {float(memory):19.0f}", flush=True)
+        seconds, memory = in_a_fresh_process(script)
+        total += seconds
+        print(f"{script.stem:32s} {seconds:9.1f} {memory:19.0f}", flush=True)
+    print(f"{'one after another':32s} {total:9.1f}", flush=True)
+    cores, start = os.cpu_count() or 1, time.perf_counter()
+    with ThreadPoolExecutor(cores) as pool:
+        runs = [pool.submit(in_a_fresh_process, script, OMP_NUM_THREADS="1") for script in scripts]
+        for run in runs:
+            run.result()
+    print(f"{f'together, on {cores} cores':32s} {time.perf_counter() - start:9.1f}")
+
+
+def in_a_fresh_process(script: Path, **environment: str) -> tuple[float, float]:
+    """Seconds and peak memory (MiB) of one chapter."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--chapter", str(script)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+    if done.returncode:
+        sys.exit(f"{script.name} failed:\n{done.stderr}")
+    seconds, memory = done.stdout.split()[-2:]
+    return float(seconds), float(memory)
 
 
 def chapter(script: Path) -> None:

@@ -1,7 +1,14 @@
 """sweep: every slice is the run a plain torch.optim loop would have made, and nothing else."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -267,9 +274,13 @@ def test_the_applied_rates_are_the_plan_rounded_to_float32(optimizer):
             assert (result.lr[i, j] == planned).all()
 
 
-@pytest.fixture
-def three_threads():
-    """A sweep of many slices is trained in parts, one per thread."""
+@pytest.fixture(params=["processes", "threads"])
+def three_cores(request, monkeypatch):
+    """A sweep of many slices is trained in parts, on three cores."""
+    if request.param == "threads":
+        monkeypatch.setattr(import_module("lrlib.lab.sweep"), "_can_fork", lambda: False)
+    elif sys.platform != "linux":
+        pytest.skip("processes are forked on Linux alone")
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -318,7 +329,7 @@ def test_a_factor_of_1_and_a_neighbour_that_is_driven_change_no_bit(name, optimi
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_the_applied_momenta_are_the_plan_rounded_to_float32(optimizer, three_threads):
+def test_the_applied_momenta_are_the_plan_rounded_to_float32(optimizer, three_cores):
     task, seeds, options = Task(DATA, lambda: mlp(64, 10)), range(20), {"optimizer": optimizer}
     momenta = {"saw": MOMENTA["cycle"], "constant": MOMENTA["zeros"]}
     result = sweep(task, SHAPES, [0.1, 0.2], seeds, steps=30, momentum_schedules=momenta, **options)
@@ -353,7 +364,7 @@ def test_an_applied_momentum_that_differs_from_the_plan_is_an_error(optimizer, k
 
 
 @pytest.mark.parametrize("name", ["relu", "normalised"])
-def test_parts_in_threads_start_from_the_weights_of_their_seeds(name, three_threads):
+def test_parts_start_from_the_weights_of_their_seeds(name, three_cores):
     task, _ = TASKS[name]
     seeds, state = tuple(range(40, 70)), torch.get_rng_state()
     result = sweep(
@@ -368,7 +379,7 @@ def test_parts_in_threads_start_from_the_weights_of_their_seeds(name, three_thre
                 assert torch.equal(started[key], p), (schedule, seed)
 
 
-def test_parts_in_threads_are_put_together_in_order(three_threads):
+def test_parts_are_put_together_in_order(three_cores):
     task, peaks, seeds = TASKS["relu"][0], [0.01, 0.02, 1e25], [5, 3, 8]
     options = {"steps": 30, "eval_steps": (0, 30), "keep_states": True}
     many = sweep(task, SHAPES, peaks, seeds, **options)
@@ -385,13 +396,58 @@ def test_parts_in_threads_are_put_together_in_order(three_threads):
         assert torch.allclose(p, one.model("saw", 0.02, 3).state_dict()[key], atol=1e-4)
 
 
-def test_an_error_in_a_part_is_the_error_that_is_raised(three_threads):
+def test_an_error_in_a_part_is_the_error_that_is_raised(three_cores):
+    calls = []
+
     def loss(outputs, y):
-        raise ArithmeticError("of one's own")
+        calls.append(y)
+        if len(calls) > 4:  # not in the rehearsal
+            raise ArithmeticError("of one's own")
+        return F.cross_entropy(outputs, y)
 
     with pytest.raises(ArithmeticError, match="of one's own"):
         sweep(Task(DATA, lambda: mlp(64, 10), loss), SHAPES, [0.1], range(10), steps=5)
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_the_sweep(number):
+    program = (
+        "import torch; from lrlib import Constant, lab; torch.set_num_threads(2);"
+        "lab.sweep(lab.mnist1d_task(), {'a': Constant()}, [0.1], range(9), steps=10_000,"
+        "batch_size=None)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while len(processes_of(process.pid)) < 3:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(number)  # to the one process alone, as a kernel that is killed
+        error = process.communicate(timeout=30)[1]
+        assert number == signal.SIGKILL or error.rstrip().endswith("KeyboardInterrupt")
+        while processes_of(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        if processes_of(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def processes_of(session):
+    """The numbers of the processes of a session that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            state, _, _, of_session = (
+                path.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
+            )
+            if int(of_session) == session and state != "Z":
+                found.append(int(path.name))
+    return found
 
 
 def test_a_seed_gives_every_schedule_the_same_weights_and_batches():
