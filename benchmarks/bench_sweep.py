@@ -170,7 +170,8 @@ def chapter(script: Path) -> None:
         resources={"metadata": {"path": str(script.parent)}},
     ).execute()
     elapsed = time.perf_counter() - start
-    # The kernel is the only child, and it has ended: its peak is the children's peak.
+    # The kernel and what it forked have ended. The highest peak of one process is the kernel's; the
+    # processes of a sweep share most of their memory with it, and what they add is not counted.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(elapsed, peak / (1024**2 if sys.platform == "darwin" else 1024))
 
