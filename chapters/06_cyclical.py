@@ -23,7 +23,6 @@
 # seeds.
 
 # %%
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch

@@ -515,12 +515,13 @@ def three_starts(what, peak, large):
 
 
 # %%
-badly_scaled, name = lab.Task(data, large_weights), "small batch"
-of_eight = {name: kept[8]}, {name: errors(8, 0.025, what=badly_scaled)["linear"]}
+badly_scaled = lab.Task(data, large_weights)
+small = {"small batch": kept[8]}
+small_bad = {"small batch": errors(8, 0.025, what=badly_scaled)["linear"]}
 warm = {
-    "well scaled, 64": of_eight[0] | three_starts(task, 0.05, 64),
-    "too large, 64": of_eight[1] | three_starts(badly_scaled, 0.025, 64),
-    "well scaled, 256": of_eight[0] | three_starts(task, 0.05, 256),
+    "well scaled, 64": small | three_starts(task, 0.05, 64),
+    "too large, 64": small_bad | three_starts(badly_scaled, 0.025, 64),
+    "well scaled, 256": small | three_starts(task, 0.05, 256),
 }
 goyal = dict(zip(warm["too large, 64"], (23.60, 24.84, 25.88, 23.74), strict=True))
 print(f"{'error (%)':18}{'Goyal et al.':>14}", *(f"{name:>17}" for name in warm))
