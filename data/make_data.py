@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import io
 import platform
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -23,7 +24,7 @@ SUMS = HERE / "SHA256SUMS"
 
 # Which Python's documentation pydocs.npz holds, and the SHA-256 of that text in UTF-8.
 PYDOCS_PYTHON = "3.11.7"
-PYDOCS_SHA256 = "2a95af4ac93f5b719944030ce3769070ddf827d847cba42192afa8da989e5dc4"
+PYDOCS_SHA256 = "52b20a97b47dd32a9b7df46d085cb280f1d4eed26e03b3687cc55f7cb29bdd95"
 
 
 def mnist1d() -> dict[str, np.ndarray]:
@@ -58,10 +59,14 @@ def mnist5k() -> dict[str, np.ndarray]:
 
 
 def pydocs() -> dict[str, np.ndarray]:
-    """The topics of Python's help(), sorted by name, as one text over a small vocabulary."""
+    """The topics of Python's help(), sorted by name, every paragraph once, as one text."""
     from pydoc_data.topics import topics
 
-    text = "\n".join(topics[name] for name in sorted(topics))
+    once = {}  # The topics contain one another: a paragraph is kept where it first occurs.
+    for name in sorted(topics):
+        for paragraph in re.split(r"\n(?:[ \t]*\n)+", topics[name].strip("\n")):
+            once.setdefault(" ".join(paragraph.split()), paragraph)
+    text = "\n\n".join(once.values()) + "\n"
     found = hashlib.sha256(text.encode()).hexdigest()
     if found != PYDOCS_SHA256:
         sys.exit(

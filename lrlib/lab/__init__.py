@@ -1,40 +1,75 @@
 """The lab: what the chapters experiment with. Needs the extra `book`: pip install 'lrlib[book]'."""
 
-from lrlib.lab.data import Dataset, load_digits, load_mnist1d
-from lrlib.lab.evidence import ClaimError, Evidence, claim, half_interval
+from lrlib.lab.data import (
+    Dataset,
+    Fresh,
+    Pool,
+    load_digits,
+    load_images,
+    load_mnist1d,
+    load_text,
+)
+from lrlib.lab.evidence import (
+    ClaimError,
+    Estimate,
+    Evidence,
+    Margin,
+    claim,
+    claims,
+    half_interval,
+    measure,
+)
 from lrlib.lab.language import SyntheticLanguage
 from lrlib.lab.models import (
+    MARGINS,
     Task,
+    convnet,
     digits_task,
+    images_task,
     language_task,
     mlp,
     mnist1d_task,
     squared_error,
+    task,
+    text_task,
     token_loss,
     transformer,
 )
 from lrlib.lab.noisy_quadratic import NoisyQuadratic, OptimalRates
+from lrlib.lab.results import GridEdgeError, Results, SweepResult
 from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
-from lrlib.lab.sweep import GridEdgeError, SweepResult, batches, sweep
+from lrlib.lab.sweep import batches, sweep
 
 __all__ = [
+    "MARGINS",
     "ClaimError",
     "Dataset",
+    "Estimate",
     "Evidence",
+    "Fresh",
     "GridEdgeError",
+    "Margin",
     "NoisyQuadratic",
     "OptimalRates",
+    "Pool",
+    "Results",
     "SweepResult",
     "SyntheticLanguage",
     "Task",
     "batches",
     "claim",
+    "claims",
+    "convnet",
     "device",
     "digits_task",
     "half_interval",
+    "images_task",
     "language_task",
     "load_digits",
+    "load_images",
     "load_mnist1d",
+    "load_text",
+    "measure",
     "mlp",
     "mnist1d_task",
     "scale",
@@ -43,6 +78,8 @@ __all__ = [
     "squared_error",
     "steps",
     "sweep",
+    "task",
+    "text_task",
     "token_loss",
     "transformer",
 ]

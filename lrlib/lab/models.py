@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrlib import _checks
-from lrlib.lab.data import Dataset, load_digits, load_mnist1d
+from lrlib.lab.data import Data, Fresh, load_digits, load_images, load_mnist1d, load_text
+from lrlib.lab.evidence import Margin
 from lrlib.lab.language import SyntheticLanguage
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -147,17 +148,52 @@ def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
     return 0.5 * (outputs - target).square().sum(-1).mean()
 
 
+def convnet(size: int = 14, channels: int = 16) -> nn.Sequential:
+    """Two 3×3 convolutions, each with ReLU and 2×2 max pooling, and a linear layer.
+
+    It maps flat images (batch, size²), `size` a multiple of 4, to logits (batch, 10); the second
+    convolution has twice the `channels` of the first. No buffers, torch's default initialisation.
+    """
+    size = _checks.integer("convnet", "size", size, minimum=4)
+    channels = _checks.integer("convnet", "channels", channels, minimum=1)
+    return nn.Sequential(
+        nn.Unflatten(1, (1, size, size)),
+        nn.Conv2d(1, channels, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(channels, 2 * channels, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(2 * channels * (size // 4) ** 2, 10),
+    )
+
+
+# The smallest differences that matter, one for each task and set before any result was seen: a
+# difference that a practitioner would change a schedule for. Every "no difference" uses them.
+MARGINS = {
+    "mnist1d": Margin(points=2.0),
+    "digits": Margin(points=1.0),
+    "images": Margin(points=0.5),
+    "language": Margin(nats=0.02),
+    "text": Margin(nats=0.02),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is trained: a data set, a function that builds the model, and the training loss.
+    """What is trained: data, a function that builds the model, and the training loss.
 
-    `build` takes no argument and returns a fresh ``nn.Module`` without buffers, initialised from
-    torch's global random state; `loss(outputs, labels)` returns the batch mean as a scalar.
+    `data` has a method ``draw(seed)`` (see lrlib.lab.data). `build` takes no argument and returns
+    a fresh ``nn.Module`` without buffers, initialised from torch's global random state;
+    `loss(outputs, labels)` returns the batch mean as a scalar; `margin` is the smallest
+    difference that matters on the task.
     """
 
-    data: Dataset
+    data: Data
     build: Callable[[], nn.Module]
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    margin: Margin | None = None
 
     def model(self, seed: int) -> nn.Module:
         """A new model with the initial weights of `seed`; the global random state is untouched."""
@@ -169,18 +205,42 @@ class Task:
 
 def mnist1d_task() -> Task:
     """MNIST-1D with the MLP 40-100-100-10 and cross-entropy: the book's main task."""
-    return Task(load_mnist1d(), lambda: mlp(40, 100, 100, 10))
+    return Task(load_mnist1d(), lambda: mlp(40, 100, 100, 10), margin=MARGINS["mnist1d"])
 
 
-def digits_task(label_noise: float = 0.0, seed: int = 0) -> Task:
+def digits_task(label_noise: float = 0.0) -> Task:
     """Digits with the MLP 64-64-10 and cross-entropy; a share of wrong training labels.
 
-    `label_noise` in [0, 1]; `seed` decides which labels are wrong.
+    `label_noise` in [0, 1]; each seed has its own wrong labels.
     """
     data = load_digits()
     if label_noise:
-        data = data.with_label_noise(label_noise, seed)
-    return Task(data, lambda: mlp(64, 64, 10))
+        data = data.with_label_noise(label_noise)
+    return Task(data, lambda: mlp(64, 64, 10), margin=MARGINS["digits"])
+
+
+def images_task(
+    *,
+    size: int = 14,
+    hidden: Sequence[int] = (128,),
+    channels: int | None = None,
+    shifts: bool = False,
+    label_noise: float = 0.0,
+) -> Task:
+    """MNIST's digits with an MLP or, if `channels` is given, a convolutional network.
+
+    `size`, `shifts`: see load_images; `hidden` are the widths of the MLP's hidden layers;
+    `channels`: see convnet; `label_noise` in [0, 1], each seed with its own wrong labels.
+    """
+    data = load_images(size, shifts)
+    if label_noise:
+        data = data.with_label_noise(label_noise)
+    if channels is None:
+        sizes = (size * size, *hidden, 10)
+        mlp(*sizes)  # refuses bad arguments here, before any training
+        return Task(data, lambda: mlp(*sizes), margin=MARGINS["images"])
+    convnet(size, channels)
+    return Task(data, lambda: convnet(size, channels), margin=MARGINS["images"])
 
 
 def language_task(
@@ -194,9 +254,10 @@ def language_task(
 ) -> Task:
     """A synthetic language (default: ``SyntheticLanguage()``) with a transformer and `token_loss`.
 
-    The loss on validation and test is expected, not sampled, and its floor is
-    ``task.data.entropy("val")`` (see SyntheticLanguage.dataset); the other arguments are those of
-    `transformer`, whose errors it raises.
+    Each seed draws its own text from the language. The loss on validation and test is expected,
+    not sampled, and its floor is ``task.data.draw(seed).entropy("val")`` (see
+    SyntheticLanguage.dataset); the other arguments are those of `transformer`, whose errors it
+    raises.
     """
     language = SyntheticLanguage() if language is None else language
     if not isinstance(language, SyntheticLanguage):
@@ -208,4 +269,41 @@ def language_task(
         )
 
     build()  # refuses bad arguments here, before any training
-    return Task(language.dataset(context), build, token_loss)
+    data = Fresh(
+        "synthetic language",
+        language.vocabulary,
+        lambda seed: language.dataset(context, seed=seed),
+    )
+    return Task(data, build, token_loss, MARGINS["language"])
+
+
+def text_task(*, context: int = 64, depth: int = 2, width: int = 64, heads: int = 4) -> Task:
+    """Python's documentation, character by character, with a transformer and `token_loss`.
+
+    See load_text; the other arguments are those of `transformer`, whose errors it raises.
+    """
+    data = load_text(context)
+
+    def build() -> Transformer:
+        return transformer(data.classes, context, width=width, depth=depth, heads=heads)
+
+    build()  # refuses bad arguments here, before any training
+    return Task(data, build, token_loss, MARGINS["text"])
+
+
+_TASKS = {
+    "mnist1d": mnist1d_task,
+    "digits": digits_task,
+    "images": images_task,
+    "language": language_task,
+    "text": text_task,
+}
+
+
+def task(name: str, **settings: object) -> Task:
+    """The task of that name: "mnist1d", "digits", "images", "language" or "text".
+
+    `settings` are the arguments of ``<name>_task``. Raises ValueError for an unknown name.
+    """
+    _checks.choice("task", "name", name, tuple(_TASKS))
+    return _TASKS[name](**settings)

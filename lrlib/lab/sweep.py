@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event, Thread
 
@@ -23,17 +23,14 @@ from lrlib import _checks
 from lrlib.lab import settings
 from lrlib.lab._progress import Progress
 from lrlib.lab._stacked import StackedAdamW, StackedModule, StackedSGD, stack
-from lrlib.lab.data import SPLITS
+from lrlib.lab.data import SPLITS, Data, Pool
 from lrlib.lab.models import Task
+from lrlib.lab.results import SweepResult
 from lrlib.schedule import Schedule
 
 OPTIMIZERS = ("sgd", "adamw")
 _EVAL_CHUNK = 50_000  # slices × labels evaluated at once; bounds the memory of an evaluation
 _PART = 32  # slices trained at once: the book's networks, so many, stay in a core's cache
-
-
-class GridEdgeError(RuntimeError):
-    """The best peak lies on the edge of its grid, so a better one may lie outside."""
 
 
 def batches(
@@ -83,128 +80,6 @@ def _batches(seed: int, n: int, sizes: list[int]) -> list[Tensor]:
         out.append(epoch[start : start + size])
         start += size
     return out
-
-
-@dataclass(frozen=True, eq=False)
-class SweepResult:
-    """What a sweep measured. The axes are (schedule, peak, seed) and then time.
-
-    Attributes:
-        schedules: names of the schedules.
-        peaks: float64, (schedules, peaks): the grid of each schedule.
-        seeds: the seeds.
-        eval_steps: int, (evaluations,): updates made at each evaluation.
-        train_loss: float32, (schedules, peaks, seeds, steps): loss of each step's batch, before
-            its update, in nats for cross-entropy.
-        metrics: "val_error", "val_loss", "test_error", … -> float64, (schedules, peaks, seeds,
-            evaluations). Errors are shares in [0, 1].
-        lr: float32, (schedules, peaks, seeds, steps): the rates that were applied.
-        momentum: the same for the momentum, or AdamW's beta1; if no schedule drove it, a
-            read-only view of its one value.
-        states: parameters at each evaluation if they were kept, else empty.
-
-    A run that diverged is NaN from the step of its first non-finite loss.
-    """
-
-    task: Task
-    schedules: tuple[str, ...]
-    peaks: np.ndarray
-    seeds: tuple[int, ...]
-    eval_steps: np.ndarray
-    train_loss: np.ndarray
-    metrics: dict[str, np.ndarray]
-    lr: np.ndarray
-    momentum: np.ndarray
-    states: list[dict[str, Tensor]] = field(default_factory=list, repr=False)
-
-    def at(self, metric: str, step: int | None = None) -> np.ndarray:
-        """`metric` after `step` updates (default: the last evaluation), (schedules, peaks, seeds).
-
-        `metric` is a key of `metrics`; `step` must be one of `eval_steps`.
-        """
-        _checks.choice("SweepResult", "metric", metric, tuple(self.metrics))
-        return self.metrics[metric][..., self._evaluation(step)]
-
-    def _evaluation(self, step: int | None) -> int:
-        if step is None:
-            return -1
-        found = np.flatnonzero(self.eval_steps == step)
-        if not found.size:
-            raise ValueError(
-                f"SweepResult: step must be one of {self.eval_steps.tolist()}, got {step!r}"
-            )
-        return int(found[0])
-
-    def model(self, schedule: str, peak: float, seed: int, step: int | None = None) -> nn.Module:
-        """The trained model of one run after `step` updates; needs ``keep_states=True``."""
-        if not self.states:
-            raise ValueError("SweepResult: no parameters were kept; sweep with keep_states=True")
-        _checks.choice("SweepResult", "schedule", schedule, self.schedules)
-        i = self.schedules.index(schedule)
-        j = np.flatnonzero(self.peaks[i] == peak)
-        if not j.size:
-            raise ValueError(
-                f"SweepResult: peak must be one of {self.peaks[i].tolist()}, got {peak!r}"
-            )
-        if seed not in self.seeds:
-            raise ValueError(f"SweepResult: seed must be one of {self.seeds}, got {seed!r}")
-        k = self.seeds.index(seed)
-        index = (i * self.peaks.shape[1] + int(j[0])) * len(self.seeds) + k
-        model = self.task.model(seed)
-        state = self.states[self._evaluation(step)]
-        model.load_state_dict({name: p[index] for name, p in state.items()})
-        return model
-
-    def best_peaks(self, metric: str = "val_error", step: int | None = None) -> dict[str, float]:
-        """Each schedule's peak with the lowest mean `metric` over the seeds.
-
-        A peak at which any run diverged counts as infinitely bad. Raises GridEdgeError if the
-        best peak is the first or last of its grid: widen the grid then.
-        """
-        values = self.at(metric, step).astype(np.float64)
-        means = np.where(np.isnan(values), np.inf, values).mean(-1)
-        best = {}
-        for name, peaks, row in zip(self.schedules, self.peaks, means, strict=True):
-            i = int(np.argmin(row))
-            if not np.isfinite(row[i]):
-                raise GridEdgeError(f"{name}: at every peak of {peaks.tolist()} a run diverged")
-            if i in (0, len(row) - 1):
-                raise GridEdgeError(
-                    f"{name}: the best peak, {peaks[i]:g}, lies on the edge of the grid "
-                    f"{peaks.tolist()}; widen the grid"
-                )
-            best[name] = float(peaks[i])
-        return best
-
-    def judged(
-        self, metric: str = "test_error", by: str = "val_error", step: int | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Every seed's `metric` at the peak that all *other* seeds choose for its schedule.
-
-        They choose the peak of their lowest mean `by`; one at which any of them diverged counts as
-        infinitely bad. No seed is judged at a peak that it helped to choose, and no seed is spent
-        on tuning alone. Returns name -> metric, (seeds,), and name -> peak, (seeds,). Raises
-        GridEdgeError if a chosen peak is the first or last of its grid: widen the grid then, and
-        ValueError if there are fewer than three seeds.
-        """
-        if len(self.seeds) < 3:
-            raise ValueError(f"SweepResult.judged: seeds must be at least 3, got {self.seeds}")
-        choice = self.at(by, step).astype(np.float64)
-        choice[np.isnan(choice)] = np.inf
-        values, chosen = self.at(metric, step), {}
-        judged = {}
-        for name, peaks, row, runs in zip(self.schedules, self.peaks, choice, values, strict=True):
-            of_others = np.stack([np.delete(row, k, -1).mean(-1) for k in range(row.shape[-1])], -1)
-            best = of_others.argmin(0)
-            if not np.isfinite(of_others.min(0)).all():
-                raise GridEdgeError(f"{name}: at every peak of {peaks.tolist()} a run diverged")
-            if best.min() == 0 or best.max() == len(peaks) - 1:
-                raise GridEdgeError(
-                    f"{name}: the peaks chosen, {np.unique(peaks[best]).tolist()}, reach the edge "
-                    f"of the grid {peaks.tolist()}; widen the grid"
-                )
-            judged[name], chosen[name] = runs[best, np.arange(len(best))], peaks[best]
-        return judged, chosen
 
 
 def sweep(
@@ -260,9 +135,10 @@ def sweep(
     plan = _Plan.checked(schedules, peaks, seeds, steps)
     if not isinstance(task, Task):
         raise TypeError(f"sweep: task must be a Task, got {task!r}")
-    n = len(task.data.train_x)
-    sizes = _checked_sizes("sweep", batch_size, n, plan.steps)
     evaluate = _checked_splits(evaluate)
+    splits = dict.fromkeys(("train", *evaluate))
+    sources = {split: _Source.drawn(task.data, plan.seeds, split) for split in splits}
+    sizes = _checked_sizes("sweep", batch_size, sources["train"].rows.shape[1], plan.steps)
     eval_steps = _checked_eval_steps(eval_steps, plan.steps)
     where = settings.device(device)
 
@@ -272,7 +148,9 @@ def sweep(
     base = optimize({}).momentum  # refuses bad settings before anything is trained
     driven = _checked_momentum(momentum_schedules, schedules, base, plan.steps)
     plan = replace(plan, momentum=driven)
-    work = _Work(task, plan, sizes, tuple(eval_steps), evaluate, bool(keep_states), where, optimize)
+    work = _Work(
+        task, sources, plan, sizes, tuple(eval_steps), evaluate, bool(keep_states), where, optimize
+    )
     with Progress(plan.steps, f"training {plan.slices} models", progress) as bar:
         parts = _train_in_parts(work, bar)
 
@@ -329,6 +207,7 @@ class _Work:
     """A checked sweep, any part of which can be trained on its own."""
 
     task: Task
+    sources: dict[str, _Source]  # of "train" and of each split to evaluate
     plan: _Plan
     sizes: list[int] | None  # the batch size of every step
     eval_steps: tuple[int, ...]
@@ -342,14 +221,14 @@ class _Work:
         self,
         slices: np.ndarray,
         models: list[nn.Module],
-        order: list[Tensor] | None,
+        order: tuple[list[Tensor], list[Tensor]] | None,
         done: Callable[[int], None],
         stop: Event,
     ) -> _Part:
         """Train the slices with these numbers, from one new model per seed.
 
-        `order` has the examples of every step, (seeds, batch), None if all are used at once;
-        `done` is told the steps, `stop` ends it early.
+        `order` has the rows of inputs and of labels of every step, each (seeds, batch), None if
+        all examples are used at once; `done` is told the steps, `stop` ends it early.
         """
         task, steps = self.task, self.plan.steps
         which = slices % len(self.plan.seeds)  # the seed of every slice, by its place
@@ -358,30 +237,33 @@ class _Work:
         rates = torch.from_numpy(self.plan.rates()[:, slices].astype(np.float32)).to(self.device)
         momentum = self.plan.momentum
         schedule = slices // (self.plan.slices // len(self.plan.shapes))  # of every slice
-        data = {split: self._on_device(split) for split in ("train", *self.evaluate)}
-        x, y = data["train"]
+        data = {split: source.to(self.device) for split, source in self.sources.items()}
+        x, y = data["train"].x, data["train"].y
         # In one piece: a new tensor at every step would pin the heap that gradients leave free.
         losses, states = torch.empty(steps, len(slices), device=self.device), []
         metrics = {f"{split}_{m}": [] for split in self.evaluate for m in ("loss", "error")}
 
         def record() -> None:
             for split in self.evaluate:
-                loss, error = _evaluate(stacked, *data[split])
+                loss, error = _evaluate(stacked, data[split], which)
                 metrics[f"{split}_loss"].append(loss)
                 metrics[f"{split}_error"].append(error)
             if self.keep_states:
                 states.append({name: p.cpu().clone() for name, p in stacked.params.items()})
 
-        # On the full batch the examples are the same at every step: no need to gather them again.
-        batch = x.expand(len(slices), *x.shape), y.expand(len(slices), *y.shape)
+        if order is None:
+            # The examples are the same at every step: no need to gather them again.
+            batch = data["train"].examples(which)
         for t in range(steps):
             if stop.is_set():
                 break
             if t in self.eval_steps:
                 record()
             if order is not None:
-                index = order[t][which].to(self.device)
-                batch = _rows(x, index), _rows(y, index)
+                of_x, of_y = (rows[t] for rows in order)
+                index = of_x[which].to(self.device)
+                labels = index if of_y is of_x else of_y[which].to(self.device)
+                batch = _rows(x, index), _rows(y, labels)
             loss, grads = stacked.gradients(*batch)
             update.step(grads, rates[t], None if momentum is None else momentum[schedule, t])
             losses[t] = loss
@@ -402,13 +284,77 @@ class _Work:
         And a model or loss that fails does so here.
         """
         stacked = stack([model], self.task.loss, self.device)
-        x, y = (values[:1] for values in self._on_device("train"))
-        stacked.gradients(x.unsqueeze(0), y.unsqueeze(0))
-        _evaluate(stacked, x, y)
+        first = self.sources["train"].first().to(self.device)
+        stacked.gradients(*first.examples(np.zeros(1, int)))
+        _evaluate(stacked, first, np.zeros(1, int))
 
-    def _on_device(self, split: str) -> tuple[Tensor, Tensor]:
-        x, y = self.task.data.split(split)
-        return x.to(self.device), y.to(self.device)
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The examples of one split, for every seed: which rows of `x`, and of `y`, are its own.
+
+    `rows` and `labels` are int64, (seeds, n); one row for all where every seed has the same.
+    """
+
+    x: Tensor
+    y: Tensor
+    rows: Tensor
+    labels: Tensor
+
+    @classmethod
+    def drawn(cls, data: Data, seeds: Sequence[int], split: str) -> _Source:
+        if isinstance(data, Pool):
+            rows = _alike([getattr(data.rows(seed), split) for seed in seeds])
+            y, labels = data.y, rows
+            if split == "train" and data.noise:
+                y = torch.cat([data.labels(seed) for seed in seeds])
+                labels = rows + len(data.y) * torch.arange(len(seeds)).unsqueeze(1)
+            return cls(data.x, y, rows, labels)
+        draws = [data.draw(seed) for seed in seeds]
+        draws = draws[:1] if all(draw is draws[0] for draw in draws) else draws
+        x, y = zip(*(draw.split(split) for draw in draws), strict=True)
+        sizes = {len(inputs) for inputs in x}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"sweep: every seed must draw as many examples, got {sorted(sizes)} in {split!r}"
+            )
+        rows = torch.arange(len(draws) * len(x[0])).view(len(draws), -1)
+        return cls(torch.cat(x), torch.cat(y), rows, rows)
+
+    def to(self, device: torch.device) -> _Source:
+        labels = self.labels.to(device)
+        rows = labels if self.labels is self.rows else self.rows.to(device)
+        return _Source(self.x.to(device), self.y.to(device), rows, labels)
+
+    def first(self) -> _Source:
+        """Only the first example of the first seed."""
+        return replace(self, rows=self.rows[:1, :1], labels=self.labels[:1, :1])
+
+    def order(self, batches: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The rows of inputs and of labels in every batch, where `batches`, (seeds, batch), count
+        the examples of each seed; the same list twice if they are the same rows."""
+        rows = _taken(self.rows, batches)
+        return rows, rows if self.labels is self.rows else _taken(self.labels, batches)
+
+    def examples(self, which: np.ndarray, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of the seeds `which`, (len(which), n, …); of some examples only."""
+        out = []
+        for values, rows in ((self.x, self.rows[:, part]), (self.y, self.labels[:, part])):
+            if len(rows) == 1:  # once for all
+                out.append(_rows(values, rows).expand(len(which), -1, *values.shape[1:]))
+            else:
+                out.append(_rows(values, rows[which]))
+        return out[0], out[1]
+
+
+def _alike(rows: list[Tensor]) -> Tensor:
+    """The rows of every seed, (seeds, n), or (1, n) if all have the same."""
+    return rows[0][None] if all(r is rows[0] for r in rows) else torch.stack(rows)
+
+
+def _taken(rows: Tensor, batches: list[Tensor]) -> list[Tensor]:
+    rows = rows.expand(len(batches[0]), -1)
+    return [rows.gather(1, batch) for batch in batches]
 
 
 def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
@@ -419,9 +365,10 @@ def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
     """
     slices, threads = work.plan.slices, torch.get_num_threads()
     on_cpu, forks = work.device.type == "cpu", _can_fork()
-    y = work.task.data.train_y
-    size = len(y) if work.sizes is None else np.mean(work.sizes)
-    labels = int(slices * size * y[0].numel())
+    source = work.sources["train"]
+    n = source.rows.shape[1]
+    size = n if work.sizes is None else np.mean(work.sizes)
+    labels = int(slices * size * source.y[0].numel())
     # A small part is mostly Python's own work, which processes can share, but threads hardly.
     cores = min(threads, slices, max(1, labels // (64 if forks else 512))) if on_cpu else 1
     forks = forks and cores > 1
@@ -431,9 +378,8 @@ def _train_in_parts(work: _Work, bar: Progress) -> list[_Part]:
     # Built here, not in the parts: models share torch's random state.
     models, order = [work.task.model(seed) for seed in work.plan.seeds], None
     if work.sizes is not None:
-        n = len(work.task.data.train_x)
         drawn = [_batches(seed, n, work.sizes) for seed in work.plan.seeds]
-        order = [torch.stack(step) for step in zip(*drawn, strict=True)]
+        order = source.order([torch.stack(step) for step in zip(*drawn, strict=True)])
 
     def train(i: int) -> _Part:
         return work.train(parts[i], models, order, partial(done.__setitem__, i), stop)
@@ -635,28 +581,29 @@ def _rows(data: Tensor, index: Tensor) -> Tensor:
     return data.index_select(0, index.flatten()).view(*index.shape, *data.shape[1:])
 
 
-def _evaluate(stacked: StackedModule, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _evaluate(stacked: StackedModule, source: _Source, which: np.ndarray) -> tuple[Tensor, Tensor]:
     """Mean loss and share of wrong answers of every slice on one split, each of shape (slices,).
 
-    The loss is averaged over examples, in chunks; a slice with a non-finite loss is NaN in both.
-    Where labels are distributions, an answer is wrong with the probability of all other classes.
+    `which` is the seed of every slice. The loss is averaged over examples, in chunks; a slice with
+    a non-finite loss is NaN in both. Where labels are distributions, an answer is wrong with the
+    probability of all other classes.
     """
-    slices = len(next(iter(stacked.params.values())))
+    slices, n, y = len(which), source.rows.shape[1], source.y
     soft = y.is_floating_point()
     chunk = max(1, _EVAL_CHUNK // (slices * (y[0, ..., 0] if soft else y[0]).numel()))
-    loss, wrong = torch.zeros(2, slices, dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), chunk):
-        xs, ys = x[start : start + chunk], y[start : start + chunk]
-        outputs = stacked.forward(xs.expand(slices, *xs.shape))
-        losses = vmap(stacked.loss, in_dims=(0, None))(outputs, ys)
-        loss += losses.double() * len(xs)
+    loss, wrong = torch.zeros(2, slices, dtype=torch.float64, device=y.device)
+    for start in range(0, n, chunk):
+        xs, ys = source.examples(which, slice(start, start + chunk))
+        outputs = stacked.forward(xs)
+        losses = vmap(stacked.loss)(outputs, ys)
+        loss += losses.double() * xs.shape[1]
         answers = outputs.argmax(-1)
         if soft:
-            right = ys.expand(outputs.shape).gather(-1, answers.unsqueeze(-1))
+            right = ys.gather(-1, answers.unsqueeze(-1))
             errors = 1 - right.squeeze(-1).double()
         else:
             errors = (answers != ys).double()
-        wrong += errors.flatten(1).mean(1) * len(xs)
-    loss, wrong = loss / len(x), wrong / len(x)
+        wrong += errors.flatten(1).mean(1) * xs.shape[1]
+    loss, wrong = loss / n, wrong / n
     bad = ~torch.isfinite(loss)
     return loss.masked_fill(bad, torch.nan), wrong.masked_fill(bad, torch.nan)

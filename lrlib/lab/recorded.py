@@ -1,0 +1,300 @@
+"""Runs too long for a chapter: trained once by `make record`, kept in data/recorded/.
+
+A recording is two files: ``<name>.npz`` with the numbers, and ``<name>.json`` with all that made
+them: the configuration, the versions, the kind of machine, hashes of code and data. `recorded`
+loads one and says if it is stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import lrlib
+from lrlib import (
+    Constant,
+    CosineAnnealing,
+    MultiStepDecay,
+    OneCycle,
+    PolynomialDecay,
+    Schedule,
+    Warmup,
+    _checks,
+)
+from lrlib.lab import data
+from lrlib.lab.models import Task, task
+from lrlib.lab.results import Results
+from lrlib.lab.sweep import sweep
+
+FIRST = 100  # steps whose every training loss is kept, for a retraining to be compared with
+WINDOWS = 50  # over the run, the mean training loss of each is kept
+# The modules whose code decides a recorded number, relative to the package.
+_CODE = (
+    *("schedule.py", "fixed_learning_rate.py", "step_decay.py", "exponential_decay.py"),
+    *("cosine_annealing.py", "cyclical.py", "one_cycle.py", "warmup.py"),
+    *("lab/data.py", "lab/models.py", "lab/_stacked.py", "lab/sweep.py"),
+)
+
+
+class StaleRecording(UserWarning):
+    """A recording was made by other code, data or settings than those that are here now."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What to train: every schedule × peak × seed, in units of one schedule and one seed.
+
+    `task` and `settings` are the arguments of `lab.task`; `shapes` maps names to schedules and
+    `peaks` each name to its grid, all of one length; `optimizer` are further arguments of
+    `lab.sweep`; evaluations lie `evaluations` times evenly over the run, the last at its end;
+    `data_files` are those in data/ that the task reads.
+    """
+
+    task: str
+    shapes: Mapping[str, Schedule]
+    peaks: Mapping[str, tuple[float, ...]]
+    seeds: int
+    steps: int
+    batch_size: int
+    data_files: tuple[str, ...]
+    settings: Mapping[str, object] = field(default_factory=dict)
+    optimizer: Mapping[str, object] = field(default_factory=dict)
+    evaluate: tuple[str, ...] = ("val", "test")
+    evaluations: int = 10
+
+    @property
+    def eval_steps(self) -> list[int]:
+        return [self.steps * i // self.evaluations for i in range(1, self.evaluations + 1)]
+
+    def configuration(self) -> dict[str, object]:
+        """All of it, as JSON keeps it: two recordings with one configuration train the same."""
+        return {
+            "task": self.task,
+            "settings": dict(self.settings),
+            "shapes": {name: repr(shape) for name, shape in self.shapes.items()},
+            "peaks": {name: list(self.peaks[name]) for name in self.shapes},
+            "seeds": list(range(self.seeds)),
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "optimizer": dict(self.optimizer),
+            "evaluate": list(self.evaluate),
+            "eval_steps": self.eval_steps,
+        }
+
+    def made_task(self) -> Task:
+        return task(self.task, **self.settings)
+
+    def train(
+        self, task: Task, shape: str, peaks: list[float], seeds: list[int], steps: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Train some of one schedule's runs, or their first `steps`, on `made_task()`.
+
+        Returns what is kept of them, by name, each (peaks, seeds, …).
+        """
+        steps = self.steps if steps is None else steps
+        result = sweep(
+            task,
+            {shape: self.shapes[shape]},
+            peaks,
+            seeds,
+            steps=steps,
+            batch_size=self.batch_size,
+            eval_steps=[step for step in self.eval_steps if step <= steps] or [steps],
+            evaluate=self.evaluate,
+            progress=False,
+            **self.optimizer,
+        )
+        loss = result.train_loss[0]
+        windows = np.array_split(loss, min(WINDOWS, steps), axis=-1)
+        kept = {
+            "first_losses": loss[..., :FIRST].astype(np.float32),
+            "train_loss": np.stack([w.mean(-1) for w in windows], -1).astype(np.float32),
+        }
+        return kept | {name: values[0] for name, values in result.metrics.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded(Results):
+    """A recording: `Results`, and
+
+    Attributes:
+        train_loss: float32, (schedules, peaks, seeds, windows): the mean training loss of each
+            of the equal windows that the run is cut into.
+        first_losses: float32, (schedules, peaks, seeds, steps): that of each of the first steps.
+        about: what the JSON file says: configuration, versions, machine, date, hashes.
+    """
+
+    train_loss: np.ndarray
+    first_losses: np.ndarray
+    about: dict[str, object]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is kept, by name, each (schedules, peaks, seeds, …)."""
+        kept = {"train_loss": self.train_loss, "first_losses": self.first_losses}
+        return kept | self.metrics
+
+
+def _shapes(steps: int, warmup: int = 0) -> dict[str, Schedule]:
+    """The nine rivals of the recorded runs; `warmup` steps rise to the peak, but for one-cycle."""
+
+    def cooldown(share: float) -> Schedule:
+        last = round(share * steps)
+        return Constant(total_iters=steps - warmup - last).then(PolynomialDecay(last))
+
+    left = steps - warmup
+    shapes: dict[str, Schedule] = {
+        "constant": Constant(),
+        "one drop": MultiStepDecay([round(0.8 * steps) - warmup]),
+        "linear": PolynomialDecay(left),
+        "cosine": CosineAnnealing(left),
+        "cosine to 10 %": CosineAnnealing(left, 0.1),
+        "cooldown 10 %": cooldown(0.1),
+        "cooldown 20 %": cooldown(0.2),
+        "cooldown 40 %": cooldown(0.4),
+    }
+    if warmup:
+        rise = Warmup(warmup, start_factor=1 / (warmup + 1))
+        shapes = {name: rise.then(shape) for name, shape in shapes.items()}
+    return shapes | {"one-cycle": OneCycle(steps)}
+
+
+def _grids(middle: Mapping[str, float], ratio: float, points: int) -> dict[str, tuple[float, ...]]:
+    """Grids of `points` peaks, a factor `ratio` apart, around the middle of each schedule."""
+    powers = np.arange(points) - (points - 1) / 2
+    return {
+        name: tuple(float(f"{peak * ratio**k:.3g}") for k in powers)
+        for name, peak in middle.items()
+    }
+
+
+RECORDINGS: dict[str, Recording] = {}
+
+
+def code_hash() -> str:
+    """SHA-256 of the code that decides a recorded number: its statements, not its comments."""
+    digest, package = hashlib.sha256(), Path(lrlib.__file__).parent
+    for name in _CODE:
+        tree = ast.parse((package / name).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and _is_docstring(body[0]):
+                del body[0]
+        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def data_hashes(recording: Recording) -> dict[str, str]:
+    """The listed SHA-256 of every data file that a recording reads."""
+    listed = data.checksums()
+    return {name: listed[name] for name in recording.data_files}
+
+
+def folder() -> Path:
+    return data.DATA_DIR / "recorded"
+
+
+def recorded(name: str) -> Recorded:
+    """The recording of that name, to be asked like the result of a sweep.
+
+    Warns with `StaleRecording` if the code, the data or the settings that made it are no longer
+    those that are here. Raises ValueError for an unknown name or a damaged file, and
+    FileNotFoundError if it was never made.
+    """
+    result = load(name)
+    if reasons := staleness(RECORDINGS[name], result.about):
+        warnings.warn(
+            f"recorded: {name!r} is stale: {'; '.join(reasons)}. Its numbers may no longer be "
+            f"those of this book; make record NAME={name} trains it again",
+            StaleRecording,
+            stacklevel=2,
+        )
+    return result
+
+
+def load(name: str) -> Recorded:
+    """As `recorded`, stale or not."""
+    _checks.choice("recorded", "name", name, tuple(RECORDINGS))
+    about = read_about(name)
+    path = folder() / f"{name}.npz"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"recorded: {path} is missing; restore it with 'git checkout -- data/recorded', or "
+            f"train it again: make record NAME={name}"
+        )
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != about["sha256"]:
+        raise ValueError(
+            f"recorded: {path} is damaged or cut short: its SHA-256 is {found}, not "
+            f"{about['sha256']}; restore it with 'git checkout -- data/recorded'"
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = dict(file)
+    made = about["configuration"]
+    return Recorded(
+        schedules=tuple(made["shapes"]),
+        peaks=np.array(list(made["peaks"].values())),
+        seeds=tuple(made["seeds"]),
+        eval_steps=np.array(made["eval_steps"]),
+        metrics={key: a for key, a in arrays.items() if key not in ("train_loss", "first_losses")},
+        train_loss=arrays["train_loss"],
+        first_losses=arrays["first_losses"],
+        about=about,
+    )
+
+
+def read_about(name: str) -> dict[str, object]:
+    """What ``<name>.json`` says; the errors are those of `recorded`."""
+    path = folder() / f"{name}.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"recorded: {path} is missing; restore it with 'git checkout -- data/recorded', or "
+            f"train it: make record NAME={name}"
+        )
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("configuration", "code", "data", "sha256"):
+            about[key]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"recorded: {path} is damaged or cut short ({type(error).__name__}: {error}); restore "
+            f"it with 'git checkout -- data/recorded'"
+        ) from None
+    return about
+
+
+def staleness(recording: Recording, about: Mapping[str, object]) -> list[str]:
+    """In what the recording differs from what would be made now; empty if in nothing."""
+    reasons = []
+    if about["configuration"] != json.loads(json.dumps(recording.configuration())):
+        reasons.append("its settings have changed")
+    if about["code"] != code_hash():
+        reasons.append("the code that made it has changed")
+    if about["data"] != data_hashes(recording):
+        reasons.append("its data have changed")
+    return reasons
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_bytes(content)
+    os.replace(unfinished, path)

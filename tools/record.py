@@ -1,0 +1,256 @@
+"""Train the runs that are too long for a chapter, and keep their numbers in data/recorded/.
+
+    python tools/record.py NAME                 train what is missing, then write the recording
+    python tools/record.py NAME --verify        retrain some runs and compare; where they agree,
+                                                stamp the recording with the present code
+    python tools/record.py list                 what there is, and what is stale
+
+One run (a schedule, a peak, a seed) is one file in .recording/, written whole or not at all, so a
+recording that was stopped goes on where it was. Runs of other code, data or settings are not used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import io
+import json
+import os
+import platform
+import random
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lrlib.lab import recorded
+from lrlib.lab.recorded import RECORDINGS, Recording
+
+ROOT = Path(__file__).resolve().parent.parent
+# The largest relative difference of a training loss that a retraining may show in its first steps.
+# Later a run is chaotic: another processor's rounding gives another run of the same kind.
+CLOSE = 1e-3
+
+Run = tuple[str, int, int]  # schedule, index of its peak, seed
+
+
+def parts_folder(name: str, recording: Recording) -> Path:
+    """Where finished runs lie: another folder for other code, data or settings."""
+    made_by = [recording.configuration(), recorded.code_hash(), recorded.data_hashes(recording)]
+    key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:12]
+    return ROOT / ".recording" / f"{name}-{key}"
+
+
+def runs(recording: Recording) -> list[Run]:
+    return [
+        (shape, peak, seed)
+        for seed in range(recording.seeds)
+        for shape in recording.shapes
+        for peak in range(len(recording.peaks[shape]))
+    ]
+
+
+def part_path(folder: Path, run: Run) -> Path:
+    shape, peak, seed = run
+    return folder / f"{shape.replace(' ', '-').replace('%', 'pc')}.{peak}.{seed}.npz"
+
+
+def packed(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def train(name: str, run: Run, folder: Path | None) -> dict[str, np.ndarray]:
+    """Train one run; written to `folder`, if one is given. Each array without peaks and seeds."""
+    torch.set_num_threads(1)
+    recording, (shape, peak, seed) = RECORDINGS[name], run
+    kept = recording.train(_task(name), shape, [recording.peaks[shape][peak]], [seed])
+    kept = {key: values[0, 0] for key, values in kept.items()}
+    if folder is not None:
+        recorded.write(part_path(folder, run), packed(kept))
+    return kept
+
+
+@lru_cache(1)
+def _task(name: str):
+    return RECORDINGS[name].made_task()
+
+
+def read_part(path: Path) -> dict[str, np.ndarray] | None:
+    """A finished run; None if there is none, or half of one."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, KeyError):
+        return None
+    except Exception as error:  # zipfile.BadZipFile is no OSError
+        if type(error).__name__ != "BadZipFile":
+            raise
+        return None
+
+
+def record(name: str, jobs: int) -> None:
+    recording = RECORDINGS[name]
+    folder = parts_folder(name, recording)
+    code = recorded.code_hash()  # of the code that is loaded now, whatever is edited meanwhile
+    every = runs(recording)
+    missing = [run for run in every if read_part(part_path(folder, run)) is None]
+    print(f"{name}: {len(every)} runs, {len(missing)} to train, {jobs} at a time", flush=True)
+    began = time.monotonic()
+    with ProcessPoolExecutor(jobs) as pool:
+        futures = {pool.submit(train, name, run, folder): run for run in missing}
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                each = (time.monotonic() - began) / done
+                shape, peak, seed = futures[future]
+                print(
+                    f"{done}/{len(missing)} {shape}, peak {recording.peaks[shape][peak]:g}, seed "
+                    f"{seed}; about {each * (len(missing) - done) / 60:.0f} min left",
+                    flush=True,
+                )
+        finally:
+            pool.shutdown(cancel_futures=True)
+    write_recording(name, {run: read_part(part_path(folder, run)) for run in every}, code)
+
+
+def write_recording(name: str, parts: dict[Run, dict[str, np.ndarray]], code: str) -> None:
+    """Put the runs together: arrays over (schedule, peak, seed), the numbers first."""
+    recording = RECORDINGS[name]
+    shapes, points = list(recording.shapes), len(next(iter(recording.peaks.values())))
+    shape_of = (len(shapes), points, recording.seeds)
+    keys = parts[runs(recording)[0]].keys()
+    arrays = {
+        key: np.stack(
+            [
+                parts[shape, peak, seed][key]
+                for shape in shapes
+                for peak in range(points)
+                for seed in range(recording.seeds)
+            ]
+        )
+        for key in keys
+    }
+    content = packed({key: a.reshape(*shape_of, *a.shape[1:]) for key, a in arrays.items()})
+    about = {
+        "configuration": recording.configuration(),
+        "code": code,
+        "data": recorded.data_hashes(recording),
+        "made": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    recorded.write(recorded.folder() / f"{name}.npz", content)
+    write_about(name, about)
+    print(f"{name}: {len(content)} bytes in {recorded.folder().relative_to(ROOT)}/{name}.npz")
+
+
+def write_about(name: str, about: dict[str, object]) -> None:
+    text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+    recorded.write(recorded.folder() / f"{name}.json", text.encode())
+
+
+def machine() -> str:
+    """The kind of machine, not which one."""
+    return f"{platform.system()}, {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used"
+
+
+def versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def compare_run(kept: dict[str, np.ndarray], again: dict[str, np.ndarray]) -> dict[str, float]:
+    """How far a retrained run is from the recorded one.
+
+    "first": the largest relative difference of a training loss in the first steps; "final": the
+    largest absolute difference of a metric at the end.
+    """
+    first = np.abs(again["first_losses"] / kept["first_losses"] - 1)
+    metrics = [key for key in kept if key not in ("first_losses", "train_loss")]
+    final = max(float(abs(again[key][-1] - kept[key][-1])) for key in metrics)
+    return {"first": float(np.nanmax(first)), "final": final}
+
+
+def verify(name: str, count: int, jobs: int) -> int:
+    """Retrain `count` random runs; stamp the recording with the present code if they agree."""
+    recording, about = RECORDINGS[name], recorded.read_about(name)
+    reasons = [r for r in recorded.staleness(recording, about) if "code" not in r]
+    if reasons:
+        print(f"{name}: {'; '.join(reasons)}: nothing to verify, train it again", file=sys.stderr)
+        return 1
+    result, code = recorded.load(name), recorded.code_hash()
+    chosen = random.sample(runs(recording), count)
+    with ProcessPoolExecutor(jobs) as pool:
+        trained = list(pool.map(train, [name] * count, chosen, [None] * count))
+    worst = {"first": 0.0, "final": 0.0}
+    for (shape, peak, seed), again in zip(chosen, trained, strict=True):
+        i, k = result.schedules.index(shape), result.seeds.index(seed)
+        kept = {key: values[i, peak, k] for key, values in result.arrays().items()}
+        apart = compare_run(kept, again)
+        print(f"{shape}, peak {peak}, seed {seed}: {apart}")
+        worst = {key: max(worst[key], apart[key]) for key in worst}
+    if not worst["first"] <= CLOSE:
+        print(f"{name}: the present code trains other runs; train it again", file=sys.stderr)
+        return 1
+    about["code"] = code
+    about["verified"] = {
+        "on": datetime.date.today().isoformat(),
+        "runs": count,
+        "largest difference": worst,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    write_about(name, about)
+    print(f"{name}: {count} runs agree; stamped with the present code")
+    return 0
+
+
+def show() -> int:
+    stale = 0
+    for name, recording in RECORDINGS.items():
+        try:
+            about = recorded.read_about(name)
+        except (FileNotFoundError, ValueError) as error:
+            print(f"{name}: {error}")
+            stale += 1
+            continue
+        reasons = recorded.staleness(recording, about)
+        stale += bool(reasons)
+        print(
+            f"{name}: made {about['made']}, {'STALE: ' + '; '.join(reasons) if reasons else 'ok'}"
+        )
+    return 1 if stale else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=[*RECORDINGS, "list"])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
+    parser.add_argument("--verify", action="store_true", help="retrain some runs and compare")
+    parser.add_argument("--runs", type=int, default=8, help="how many, with --verify")
+    arguments = parser.parse_args()
+    if arguments.jobs < 1 or arguments.runs < 1:
+        parser.error("--jobs and --runs must be at least 1")
+    if arguments.name == "list":
+        return show()
+    if arguments.verify:
+        return verify(arguments.name, arguments.runs, arguments.jobs)
+    record(arguments.name, arguments.jobs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
