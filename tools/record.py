@@ -5,8 +5,9 @@
                                                 stamp the recording with the present code
     python tools/record.py list                 what there is, and what is stale
 
-One run (a schedule, a peak, a seed) is one file in .recording/, written whole or not at all, so a
-recording that was stopped goes on where it was. Runs of other code, data or settings are not used.
+A unit (all peaks of one schedule and one seed) is one file in .recording/, written whole or not at
+all, so a recording that was stopped goes on where it was. Units of other code, data or settings are
+not used.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Later a run is chaotic: another processor's rounding gives another run of the same kind.
 CLOSE = 1e-3
 
-Run = tuple[str, int, int]  # schedule, index of its peak, seed
+Unit = tuple[str, int]  # a schedule and a seed
 
 
 def parts_folder(name: str, recording: Recording) -> Path:
@@ -46,18 +47,13 @@ def parts_folder(name: str, recording: Recording) -> Path:
     return ROOT / ".recording" / f"{name}-{key}"
 
 
-def runs(recording: Recording) -> list[Run]:
-    return [
-        (shape, peak, seed)
-        for seed in range(recording.seeds)
-        for shape in recording.shapes
-        for peak in range(len(recording.peaks[shape]))
-    ]
+def units(recording: Recording) -> list[Unit]:
+    return [(shape, seed) for seed in range(recording.seeds) for shape in recording.shapes]
 
 
-def part_path(folder: Path, run: Run) -> Path:
-    shape, peak, seed = run
-    return folder / f"{shape.replace(' ', '-').replace('%', 'pc')}.{peak}.{seed}.npz"
+def part_path(folder: Path, unit: Unit) -> Path:
+    shape, seed = unit
+    return folder / f"{shape.replace(' ', '-').replace('%', 'pc')}.{seed}.npz"
 
 
 def packed(arrays: dict[str, np.ndarray]) -> bytes:
@@ -66,14 +62,15 @@ def packed(arrays: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def train(name: str, run: Run, folder: Path | None) -> dict[str, np.ndarray]:
-    """Train one run; written to `folder`, if one is given. Each array without peaks and seeds."""
+def train(
+    name: str, unit: Unit, folder: Path | None, peaks: list[float] | None = None
+) -> dict[str, np.ndarray]:
+    """Train one unit, or some of its peaks; written to `folder`, if one is given."""
     torch.set_num_threads(1)
-    recording, (shape, peak, seed) = RECORDINGS[name], run
-    kept = recording.train(_task(name), shape, [recording.peaks[shape][peak]], [seed])
-    kept = {key: values[0, 0] for key, values in kept.items()}
+    recording, (shape, seed) = RECORDINGS[name], unit
+    kept = recording.train(_task(name), shape, seed, peaks or recording.peaks[shape])
     if folder is not None:
-        recorded.write(part_path(folder, run), packed(kept))
+        recorded.write(part_path(folder, unit), packed(kept))
     return kept
 
 
@@ -99,45 +96,40 @@ def record(name: str, jobs: int) -> None:
     recording = RECORDINGS[name]
     folder = parts_folder(name, recording)
     code = recorded.code_hash()  # of the code that is loaded now, whatever is edited meanwhile
-    every = runs(recording)
-    missing = [run for run in every if read_part(part_path(folder, run)) is None]
-    print(f"{name}: {len(every)} runs, {len(missing)} to train, {jobs} at a time", flush=True)
+    every = units(recording)
+    missing = [unit for unit in every if read_part(part_path(folder, unit)) is None]
+    print(f"{name}: {len(every)} units, {len(missing)} to train, {jobs} at a time", flush=True)
     began = time.monotonic()
     with ProcessPoolExecutor(jobs) as pool:
-        futures = {pool.submit(train, name, run, folder): run for run in missing}
+        futures = {pool.submit(train, name, unit, folder): unit for unit in missing}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
-                each = (time.monotonic() - began) / done
-                shape, peak, seed = futures[future]
+                left = (time.monotonic() - began) / done * (len(missing) - done)
+                shape, seed = futures[future]
                 print(
-                    f"{done}/{len(missing)} {shape}, peak {recording.peaks[shape][peak]:g}, seed "
-                    f"{seed}; about {each * (len(missing) - done) / 60:.0f} min left",
+                    f"{done}/{len(missing)} {shape}, seed {seed}; about {left / 60:.0f} min left",
                     flush=True,
                 )
         finally:
             pool.shutdown(cancel_futures=True)
-    write_recording(name, {run: read_part(part_path(folder, run)) for run in every}, code)
+    write_recording(name, {unit: read_part(part_path(folder, unit)) for unit in every}, code)
 
 
-def write_recording(name: str, parts: dict[Run, dict[str, np.ndarray]], code: str) -> None:
-    """Put the runs together: arrays over (schedule, peak, seed), the numbers first."""
+def write_recording(name: str, parts: dict[Unit, dict[str, np.ndarray]], code: str) -> None:
+    """Put the units together: every array over (schedule, peak, seed, …)."""
     recording = RECORDINGS[name]
-    shapes, points = list(recording.shapes), len(next(iter(recording.peaks.values())))
-    shape_of = (len(shapes), points, recording.seeds)
-    keys = parts[runs(recording)[0]].keys()
+    keys = parts[units(recording)[0]].keys()
     arrays = {
         key: np.stack(
             [
-                parts[shape, peak, seed][key]
-                for shape in shapes
-                for peak in range(points)
-                for seed in range(recording.seeds)
+                np.stack([parts[shape, seed][key] for seed in range(recording.seeds)], axis=1)
+                for shape in recording.shapes
             ]
         )
         for key in keys
     }
-    content = packed({key: a.reshape(*shape_of, *a.shape[1:]) for key, a in arrays.items()})
+    content = packed(arrays)
     about = {
         "configuration": recording.configuration(),
         "code": code,
@@ -190,15 +182,17 @@ def verify(name: str, count: int, jobs: int) -> int:
         print(f"{name}: {'; '.join(reasons)}: nothing to verify, train it again", file=sys.stderr)
         return 1
     result, code = recorded.load(name), recorded.code_hash()
-    chosen = random.sample(runs(recording), count)
+    chosen = random.sample(units(recording), count)
+    places = [random.randrange(len(recording.peaks[shape])) for shape, _ in chosen]
+    peaks = [[recording.peaks[shape][j]] for (shape, _), j in zip(chosen, places, strict=True)]
     with ProcessPoolExecutor(jobs) as pool:
-        trained = list(pool.map(train, [name] * count, chosen, [None] * count))
+        trained = list(pool.map(train, [name] * count, chosen, [None] * count, peaks))
     worst = {"first": 0.0, "final": 0.0}
-    for (shape, peak, seed), again in zip(chosen, trained, strict=True):
+    for (shape, seed), j, again in zip(chosen, places, trained, strict=True):
         i, k = result.schedules.index(shape), result.seeds.index(seed)
-        kept = {key: values[i, peak, k] for key, values in result.arrays().items()}
-        apart = compare_run(kept, again)
-        print(f"{shape}, peak {peak}, seed {seed}: {apart}")
+        kept = {key: values[i, j, k] for key, values in result.arrays().items()}
+        apart = compare_run(kept, {key: values[0] for key, values in again.items()})
+        print(f"{shape}, peak {recording.peaks[shape][j]:g}, seed {seed}: {apart}")
         worst = {key: max(worst[key], apart[key]) for key in worst}
     if not worst["first"] <= CLOSE:
         print(f"{name}: the present code trains other runs; train it again", file=sys.stderr)

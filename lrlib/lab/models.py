@@ -177,6 +177,7 @@ MARGINS = {
     "images": Margin(points=0.5),
     "language": Margin(nats=0.02),
     "text": Margin(nats=0.02),
+    "quadratic": Margin(),  # a factor between losses
 }
 
 

@@ -13,7 +13,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,8 @@ class Recording:
     `task` and `settings` are the arguments of `lab.task`; `shapes` maps names to schedules and
     `peaks` each name to its grid, all of one length; `optimizer` are further arguments of
     `lab.sweep`; evaluations lie `evaluations` times evenly over the run, the last at its end;
-    `data_files` are those in data/ that the task reads.
+    `data_files` are those in data/ that the task reads; `together` trains the peaks of a
+    unit as one stack, which suits an MLP (larger networks are faster one by one).
     """
 
     task: str
@@ -70,6 +71,7 @@ class Recording:
     optimizer: Mapping[str, object] = field(default_factory=dict)
     evaluate: tuple[str, ...] = ("val", "test")
     evaluations: int = 10
+    together: bool = False
 
     @property
     def eval_steps(self) -> list[int]:
@@ -94,18 +96,21 @@ class Recording:
         return task(self.task, **self.settings)
 
     def train(
-        self, task: Task, shape: str, peaks: list[float], seeds: list[int], steps: int | None = None
+        self, task: Task, shape: str, seed: int, peaks: Sequence[float], steps: int | None = None
     ) -> dict[str, np.ndarray]:
-        """Train some of one schedule's runs, or their first `steps`, on `made_task()`.
+        """Train some peaks of one schedule and seed, or their first `steps`, on `made_task()`.
 
-        Returns what is kept of them, by name, each (peaks, seeds, …).
+        Returns what is kept of them, by name, each (peaks, …).
         """
+        if not self.together and len(peaks) > 1:
+            each = [self.train(task, shape, seed, [peak], steps) for peak in peaks]
+            return {key: np.concatenate([kept[key] for kept in each]) for key in each[0]}
         steps = self.steps if steps is None else steps
         result = sweep(
             task,
             {shape: self.shapes[shape]},
             peaks,
-            seeds,
+            [seed],
             steps=steps,
             batch_size=self.batch_size,
             eval_steps=[step for step in self.eval_steps if step <= steps] or [steps],
@@ -113,13 +118,13 @@ class Recording:
             progress=False,
             **self.optimizer,
         )
-        loss = result.train_loss[0]
+        loss = result.train_loss[0, :, 0]
         windows = np.array_split(loss, min(WINDOWS, steps), axis=-1)
         kept = {
             "first_losses": loss[..., :FIRST].astype(np.float32),
             "train_loss": np.stack([w.mean(-1) for w in windows], -1).astype(np.float32),
         }
-        return kept | {name: values[0] for name, values in result.metrics.items()}
+        return kept | {name: values[0, :, 0] for name, values in result.metrics.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +181,67 @@ def _grids(middle: Mapping[str, float], ratio: float, points: int) -> dict[str, 
     }
 
 
-RECORDINGS: dict[str, Recording] = {}
+_ENDING = ("one drop", "linear", "cosine", "cosine to 10 %", "one-cycle")
+_COOLING = ("cooldown 10 %", "cooldown 20 %", "cooldown 40 %")
+
+
+def _middles(constant: float, cooling: float, ending: float, **others: float) -> dict[str, float]:
+    """The middle of each schedule's grid, by its kind; placed by pilot runs of other seeds."""
+    middle = {"constant": constant} | dict.fromkeys(_COOLING, cooling)
+    return middle | dict.fromkeys(_ENDING, ending) | others
+
+
+_IMAGES = {"task": "images", "steps": 1400, "batch_size": 64, "data_files": ("mnist5k.npz",)}
+_ROOT2 = 2**0.5
+
+RECORDINGS = {
+    # Every training image is fitted.
+    "mlp_clean": Recording(
+        **_IMAGES,
+        settings={"hidden": [64]},
+        shapes=_shapes(1400),
+        peaks=_grids(_middles(0.24, 0.24, 0.34), _ROOT2, 6),
+        seeds=64,
+        together=True,
+    ),
+    # A fifth of the training labels is wrong.
+    "mlp_noisy": Recording(
+        **_IMAGES,
+        settings={"hidden": [64], "label_noise": 0.2},
+        shapes=_shapes(1400),
+        peaks=_grids(_middles(0.018, 0.035, 0.05), 2, 6),
+        seeds=32,
+        together=True,
+    ),
+    # A network too small to fit the images in all their places.
+    "mlp_shifted": Recording(
+        **_IMAGES,
+        settings={"hidden": [32], "shifts": True},
+        shapes=_shapes(1400),
+        peaks=_grids(_middles(0.06, 0.12, 0.17), _ROOT2, 6),
+        seeds=32,
+        together=True,
+    ),
+    # A convolutional network that fits every training image.
+    "convnet": Recording(
+        **_IMAGES | {"steps": 1000},
+        settings={"channels": 16},
+        shapes=_shapes(1000),
+        peaks=_grids(_middles(0.084, 0.1, 0.14), _ROOT2, 6),
+        seeds=8,
+    ),
+    # Real English text, character by character; far from fitted.
+    "transformer": Recording(
+        task="text",
+        data_files=("pydocs.npz",),
+        shapes=_shapes(1000, warmup=50),
+        peaks=_grids(_middles(0.0113, 0.0113, 0.0113, **{"one-cycle": 0.0226}), 2, 4),
+        seeds=6,
+        steps=1000,
+        batch_size=16,
+        optimizer={"optimizer": "adamw"},
+    ),
+}
 
 
 def code_hash() -> str:
