@@ -14,7 +14,7 @@ import pytest
 from jupytext import TextFileContentsManager
 from nbgrader.api import Gradebook
 
-from lrlib.lab import claim
+from lrlib.lab import evidence
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTIONS = sorted(path.parent for path in ROOT.glob("chapters/solutions/*/exercises.ipynb"))
@@ -296,34 +296,80 @@ def test_check_release_catches(course):
     assert "01_demo/exercises.ipynb is missing" in missing
 
 
-# --- the table of claims
-
-PRINTED = """\
-Claim: 2 * x_1 <b> ~ y | 1.5 points [1.2, 1.8], 8 seeds | wanted > 1 points | supported
-of no matter
-Claim: A over B | 0.99 [0.9, 1.1], 3 seeds | wanted within a factor 1.3 | no difference we can detect
-"""  # noqa: E501
-EXACT = "Claim: C less D | -0.2, exact | wanted ±1 | a difference, smaller than the margin\n"
-LOOP = "for row in rows:\n    lab.claim(*row)"
+# --- claims and measurements
 
 
-def write_chapter(course: Path, *cells: tuple[str, str]) -> None:
-    """chapters/02_claims.ipynb, with code cells given as (source, what it printed)."""
+def row(text, kind="claim", **changes):
+    """A row as the notebooks carry it."""
+    made = {
+        "kind": kind,
+        "text": text,
+        "measured": "1.50 points [1.20, 1.80]",
+        "effect": 1.5,
+        "low": 1.2,
+        "high": 1.8,
+        "n": 8,
+        "of": "seeds",
+        "unit": "points",
+        "scale": "linear",
+        "confidence": 0.95,
+        "wanted": "> 0.3 points",
+        "bounds": [0.3, None],
+        "power": 4.0,
+        "seeds_needed": 7,
+        "verdict": "supported",
+    }
+    if kind == "measurement":
+        made |= {"wanted": None, "bounds": [None, None], "power": None, "verdict": "measured"}
+    return made | changes
+
+
+SUPPORTED = row("2 * x_1 <b> ~ y", power=4.16)
+ALIKE = row("A | B", verdict="no difference we can detect", wanted="within a factor 1.1", power=3.0)
+EXACT = row("C", measured="-0.2", n=0, verdict="a difference, smaller than the margin", power=None)
+MEASURED = row("D", "measurement", n=12, of="problems")
+LOOP = "for made in rows:\n    lab.claim(*made)"
+
+
+def write_chapter(course: Path, *cells: tuple[str, list[dict]]) -> None:
+    """chapters/02_claims.ipynb, with code cells given as (source, the rows it shows)."""
     made = [nbformat.v4.new_markdown_cell("# 2 · Some_claims\n\n# Not the title")]
-    for i, (source, printed) in enumerate(cells, start=1):
+    for i, (source, rows) in enumerate(cells, start=1):
         made.append(nbformat.v4.new_code_cell(source, execution_count=i))
-        made[-1].outputs = [nbformat.v4.new_output("stream", text=printed)] if printed else []
+        data = {"text/plain": "a table", notebooks.CLAIMS_DATA: {"rows": rows}}
+        made[-1].outputs = [nbformat.v4.new_output("display_data", data)] if rows else []
     notebook = nbformat.v4.new_notebook(cells=made)
     notebooks.write_notebook(notebook, course / "chapters/02_claims.ipynb")
 
 
-def test_the_table_has_every_claim_and_shows_it_as_it_was_printed(course):
-    write_chapter(course, (LOOP, PRINTED), ("lab.claim('C less D', -0.2, no_difference=1)", EXACT))
+def write_audit(course: Path, *rows: dict, chapter: str = "02_claims") -> None:
+    audit = {"draws": [1, 2, 3], "chapters": {chapter: {"rows": list(rows)}}}
+    (course / "chapters/audit.json").write_text(json.dumps(audit))
+
+
+def test_the_lab_and_the_tool_agree():
+    assert notebooks.CLAIMS_DATA == evidence.MIMETYPE
+    assert (notebooks.ENOUGH, notebooks.FAILED) == (evidence.ENOUGH, evidence.FAILED)
+    assert set(row("x")) == set(evidence.claim("x", 1.0, above=0).row()) >= notebooks.ROW_KEYS
+
+
+def test_the_table_has_every_row_and_shows_it_as_the_notebook_does(course):
+    write_chapter(
+        course, (LOOP, [SUPPORTED, ALIKE]), ("lab.claims([lab.measure(1)])", [EXACT, MEASURED])
+    )
+    write_audit(
+        course,
+        {"text": SUPPORTED["text"], "kind": "claim", "held": 12, "of": 12},
+        {"text": "A | B", "kind": "claim", "held": 11, "of": 12, "low": 0.9, "chance": 1e-5},
+        {"text": "D", "kind": "measurement", "held": None, "of": 12},
+        {"text": "of an older version", "kind": "claim", "held": 1, "of": 12},
+    )
     table = notebooks.claims_table(course)
     assert table.startswith(notebooks.CLAIMS_HEADER)
     expected = """
 Claims: 3; 1 *supported*, 1 *no difference we can detect*, \
 1 *a difference, smaller than the margin*. Of them exact: 1.
+Measurements: 1. Of them exact: 0.
 
 ## [A chapter](01_demo.ipynb)
 
@@ -331,39 +377,103 @@ No claims.
 
 ## [2 · Some\\_claims](02_claims.ipynb)
 
-| claim | measured | seeds | wanted | verdict |
-| --- | --- | --- | --- | --- |
-| 2 \\* x\\_1 \\<b> \\~ y | 1.5 points [1.2, 1.8] | 8 | > 1 points | supported |
-| A over B | 0.99 [0.9, 1.1] | 3 | within a factor 1.3 | no difference we can detect |
-| C less D | -0.2 | exact | ±1 | a difference, smaller than the margin |
+| claim | measured | seeds | wanted | half-widths | verdict | audit |
+| --- | --- | --- | --- | --- | --- | --- |
+| 2 \\* x\\_1 \\<b> \\~ y | 1.50 points [1.20, 1.80] | 8 | > 0.3 points | 4.1 | supported | \
+12 of 12 |
+| A \\| B | 1.50 points [1.20, 1.80] | 8 | within a factor 1.1 | 3.0 | \
+no difference we can detect | 11 of 12 |
+| C | -0.2 | exact | > 0.3 points | – | a difference, smaller than the margin | – |
+| D | 1.50 points [1.20, 1.80] | 12 problems | – | – | *measured* | – |
 """
     assert table.removeprefix(notebooks.CLAIMS_HEADER) == expected
 
 
-def test_the_table_reads_what_claim_prints(course, capsys):
-    claim("A | B", [1.0, 2.0, 3.0], above=-1, unit=" nats")
-    claim("C", 0.5, no_difference=1)
-    write_chapter(course, (LOOP, capsys.readouterr().out))
-    rows = notebooks.claims_table(course).splitlines()[-2:]
-    assert rows[0] == "| A \\| B | 2 nats [-0.4841, 4.484] | 3 | > -1 nats | supported |"
-    assert rows[1] == "| C | 0.5 | exact | ±1 | a difference, smaller than the margin |"
+def test_the_tables_numbers_do_not_flatter(course):
+    write_chapter(course, ("x", [row("weak", power=2.99), row("beyond", power=-0.01)]))
+    weak, beyond = notebooks.claims_table(course).splitlines()[-2:]
+    assert "| 2.9 |" in weak and "| -0.1 |" in beyond
+
+
+def test_without_an_audit_its_column_is_empty(course):
+    write_chapter(course, (LOOP, [SUPPORTED]))
+    assert notebooks.claims_table(course).endswith("| supported | – |\n")
+    write_audit(course, {"text": SUPPORTED["text"], "kind": "claim", "held": 3, "of": 3})
+    assert notebooks.claims_table(course).endswith("| supported | 3 of 3 |\n")
+    write_audit(
+        course, {"text": SUPPORTED["text"], "kind": "claim", "held": 3, "of": 3}, chapter="01_demo"
+    )
+    assert notebooks.claims_table(course).endswith("| supported | – |\n")
 
 
 @pytest.mark.parametrize(
-    ("source", "printed", "message"),
+    "text", ["{", "[]", "{}", '{"chapters": {"a": {}}}', '{"chapters": {"a": {"rows": [{}]}}}']
+)
+def test_an_audit_cut_short_is_a_fault(course, text):
+    (course / "chapters/audit.json").write_text(text)
+    with pytest.raises(notebooks.Fault, match=r"^chapters/audit.json is not what make audit"):
+        notebooks.claims_table(course)
+
+
+def carries(data):
+    """A cell's output that carries `data` in the place of rows."""
+    return lambda cells: cells[2].update(
+        outputs=[
+            {"output_type": "display_data", "metadata": {}, "data": {notebooks.CLAIMS_DATA: data}}
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "rows", "message"),
     [
-        (LOOP, "", "calls claim 1 times and shows 0 claims"),
-        (f"{LOOP}\n{LOOP}", EXACT, "calls claim 2 times and shows 1 claims"),
-        (LOOP, "Claim: A | 1 | supported", "shows no line of lab.claim: Claim: A | 1 | supported"),
-        (LOOP, EXACT.replace("a difference, smaller", "NOT SUPPORTED"), "shows no line of"),
+        (LOOP, [], "calls claim and measure 1 times and shows 0 rows; show them with lab.claims"),
+        (f"{LOOP}\n{LOOP}", [EXACT], "calls claim and measure 2 times and shows 1 rows"),
+        (f"{LOOP}\nlab.measure(x)", [EXACT], "calls claim and measure 2 times and shows 1 rows"),
+        (f"%time 1\n{LOOP}", [], "calls claim and measure 1 times and shows 0 rows"),
+        (f"{LOOP}\nlab.claims([claim(x)])", [EXACT], "calls claim and measure 2 times and shows 1"),
+        (LOOP, [EXACT, MEASURED, EXACT], "shows a second row that says 'C'"),
+        (f"{LOOP})", [EXACT], "is not Python: unmatched ')'"),
     ],
 )
-def test_a_claim_that_would_be_missing_is_a_fault(course, source, printed, message):
-    write_chapter(course, ("rows = []", ""), (source, printed))
+def test_a_row_that_would_be_missing_is_a_fault(course, source, rows, message):
+    write_chapter(course, ("rows = []", []), (source, rows))
     with pytest.raises(notebooks.Fault) as fault:
         notebooks.claims_table(course)
-    where = "chapters/02_claims.ipynb: cell 3 (code: for row in rows:)"
+    where = f"chapters/02_claims.ipynb: cell 3 (code: {source.splitlines()[0]})"
     assert str(fault.value).startswith(f"{where} {message}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["# lab.claim(x)", "'lab.measure(x)'", "lab.claims([e])", "reclaim(x)", "check.measure(x)"],
+)
+def test_what_is_no_claim_needs_no_row(course, source):
+    write_chapter(course, (source, []))
+    assert notebooks.claims_table(course).endswith("No claims.\n")
+
+
+def test_a_text_may_not_come_twice_in_a_chapter(course):
+    write_chapter(course, ("x", [row("A")]), ("y", [row("A", "measurement")]))
+    with pytest.raises(notebooks.Fault, match=r"cell 3 \(code: y\) shows a second row .* 'A'$"):
+        notebooks.claims_table(course)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"rows": []}, "carries no rows under application/vnd.lrlib.claims"),
+        ({}, "carries no rows"),
+        ([], "carries no rows"),
+        ({"rows": [3]}, "carries what is no row of lab.claims: 3"),
+        ({"rows": [{"kind": "claim"}]}, "carries what is no row of lab.claims: {'kind': 'claim'}"),
+    ],
+)
+def test_rows_that_are_none_are_a_fault(course, data, message):
+    change(course / "chapters/01_demo.ipynb", carries(data))
+    with pytest.raises(notebooks.Fault, match=r"^chapters/01_demo.ipynb: cell 3 ") as fault:
+        notebooks.claims_table(course)
+    assert message in str(fault.value)
 
 
 @pytest.mark.parametrize("kind", ["unexecuted", "error"])
@@ -382,13 +492,162 @@ def test_a_chapter_without_a_notebook_is_a_fault(course):
         notebooks.claims_table(course)
 
 
-def test_check_claims_catches(course):
+def test_check_claims_catches_a_stale_table(course):
     stale = ["chapters/CLAIMS.md is not what the notebooks show; run: make claims"]
     assert notebooks.check_claims(course) == stale
     notebooks.write_claims(course)
     assert notebooks.check_claims(course) == []
-    write_chapter(course, (LOOP, PRINTED))
+    write_chapter(course, (LOOP, [SUPPORTED]))
     assert notebooks.check_claims(course) == stale
+    notebooks.write_claims(course)
+    write_audit(course, {"text": SUPPORTED["text"], "kind": "claim", "held": 3, "of": 3})
+    assert notebooks.check_claims(course) == stale
+
+
+WEAK = row("W", power=1.44, seeds_needed=14)
+HOPELESS = row("H", power=0.001, seeds_needed=None, n=9, of="problems")
+REFUTED = row("R", power=-1.0, seeds_needed=None, verdict="NOT SUPPORTED")
+
+
+def test_check_claims_lists_every_weak_claim(course):
+    write_chapter(
+        course,
+        (LOOP, [SUPPORTED, WEAK, EXACT, MEASURED]),
+        ("x", [ALIKE, row("just short", power=2.9999), REFUTED, HOPELESS]),
+    )
+    notebooks.write_claims(course)
+    weak, short, refuted, hopeless = notebooks.check_claims(course)
+    assert weak == (
+        "chapters/02_claims.ipynb: cell 2 (code: for made in rows:), the claim 'W' lies 1.44 "
+        "half-widths from its bound (1.50 points [1.20, 1.80], wanted > 0.3 points), 1.6 short "
+        "of 3; it has 8 seeds, 14 would do if estimate and spread stayed"
+    )
+    assert "cell 3 (code: x), the claim 'just short' lies 3 half-widths" in short
+    assert "0.0001 short of 3" in short
+    assert refuted.endswith(
+        "the claim 'R' is not supported: 1.50 points [1.20, 1.80], wanted > 0.3 points"
+    )
+    assert "it has 9 problems, no number of them would do if" in hopeless
+
+
+def test_check_claims_tells_of_weak_claims_and_missing_rows_at_once(course):
+    write_chapter(course, (LOOP, [WEAK]), (LOOP, []))
+    weak, missing = notebooks.check_claims(course)
+    assert "the claim 'W' lies 1.44" in weak and "shows 0 rows" in missing
+
+
+CLAIMING = """\
+# %% [markdown]
+# # A chapter
+
+# %%
+from lrlib.lab.evidence import claim, claims, measure
+
+values = [0.1, 0.3, 0.2, 0.4, 0.25]
+
+# %%
+claims([claim("strong", values, above=-1), measure("gap", values, unit="nats")])
+
+# %%
+claim("<weak> & so", values, above=0.05)
+
+# %%
+for bound in (0, 0.01):
+    claims([claim(f"above {bound}", values, above=bound)])
+"""
+
+
+def claiming(course: Path, text: str = CLAIMING) -> Path:
+    """The chapter is one that makes claims, and has no notebook yet."""
+    shutil.rmtree(course / "chapters/solutions")
+    (course / "chapters/01_demo.py").write_text(notebooks.HEADER + text)
+    (course / "chapters/01_demo.ipynb").unlink()
+    return course / "chapters/01_demo.ipynb"
+
+
+def test_build_refuses_weak_claims_and_lists_them(course):
+    notebook = claiming(course)
+    faults = notebooks.build(course, [])
+    assert [re.search(r"claim '(.*?)' lies (\S+)", fault).groups() for fault in faults] == [
+        ("<weak> & so", "1.44"),
+        ("above 0", "1.8"),
+        ("above 0.01", "1.73"),
+    ]
+    assert faults[0].startswith("chapters/01_demo.py: cell 4 (code: claim(")
+    assert faults[0].endswith("it has 5 seeds, 14 would do if estimate and spread stayed")
+    assert not notebook.exists()
+
+
+def test_a_draft_is_written_and_its_rows_survive(course, capsys, monkeypatch):
+    monkeypatch.setenv("LRLIB_AUDIT", "1")  # no business of a build
+    path = claiming(course)
+    assert notebooks.build(course, ["01_demo"], draft=True) == []
+    assert capsys.readouterr().out.count("draft: chapters/01_demo.py: cell ") == 3
+    assert notebooks.check(course) == []
+    title, rows = notebooks.read_claims(notebooks.read_notebook(path))
+    assert title == "A chapter"
+    assert [(row["kind"], row["text"]) for row in rows] == [
+        *[("claim", "strong"), ("measurement", "gap"), ("claim", "<weak> & so")],
+        *[("claim", "above 0"), ("claim", "above 0.01")],
+    ]
+    values = [0.1, 0.3, 0.2, 0.4, 0.25]
+    assert rows[2] == evidence.claim("<weak> & so", values, above=0.05).row()
+    cells = notebooks.read_notebook(path).cells
+    assert [len(cell.get("outputs", [])) for cell in cells] == [0, 0, 1, 1, 2]
+    shown = cells[3].outputs[0].data
+    assert "&lt;weak&gt; &amp; so" in shown["text/html"]
+    assert shown["text/plain"].startswith("Claim: <weak> & so | 0.25 [0.11, 0.39], 5 seeds |")
+    notebooks.write_claims(course)
+    assert "| *measured* | – |" in (course / "chapters/CLAIMS.md").read_text()
+    assert len(notebooks.check_claims(course)) == 3
+
+
+def test_build_stops_at_a_claim_that_fails_or_is_not_shown(course):
+    path = claiming(course, CLAIMING.replace("above=0.05", "above=0.3"))
+    (fault,) = notebooks.build(course, [], draft=True)
+    assert "ClaimError" in fault and "NOT SUPPORTED" in fault
+    hidden = CLAIMING.split("# %%\nclaim(")[0] + "_ = claim('x', values, above=-2)\n"
+    path.with_suffix(".py").write_text(notebooks.HEADER + hidden)
+    (fault,) = notebooks.build(course, [])
+    assert "calls claim and measure 3 times and shows 2 rows" in fault
+    assert not path.exists()
+
+
+def test_an_audit_sees_the_claims_that_fail(course):
+    path = claiming(course, CLAIMING.replace("above=0.05", "above=0.3"))
+    notebook = notebooks.read_script(path.with_suffix(".py"))
+    with notebooks.notebook_environment(LRLIB_AUDIT="1"):
+        notebooks.execute(notebook, path.parent)
+    _, rows = notebooks.read_claims(notebook)
+    assert [row["verdict"] for row in rows] == [
+        *["supported", "measured", "NOT SUPPORTED", "supported", "supported"]
+    ]
+
+
+@pytest.mark.parametrize("flags", [[], ["--draft"]])
+def test_the_command_writes_a_draft_only_if_asked(course, flags):
+    notebook = claiming(course)
+    command = [sys.executable, ROOT / "tools/notebooks.py", "--root", course, "build", *flags]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode == 0) == notebook.exists() == bool(flags)
+    assert len(result.stderr.splitlines()) == (0 if flags else 3)
+
+
+@pytest.mark.parametrize("value", ["2", "2.5", "-1", "(3)", "2 * 1.5", "None"])
+def test_a_margin_of_ones_own_is_a_fault(course, value):
+    code = f"lab.claim('x', 1.0, no_difference={value})\n"
+    write_chapter(course, (code, [row("x")]))
+    (course / "chapters/02_claims.py").write_text(
+        f"{notebooks.HEADER}# %% [markdown]\n# # 2 · Some_claims\n#\n# # Not the title\n\n"
+        f"# %%\n{code}"
+    )
+    (fault,) = notebooks.check(course)
+    assert fault.startswith("chapters/02_claims.ipynb: cell 2 (code: lab.claim('x', ")
+    assert "give the margin of the task, such as no_difference=task.margin" in fault
+    for path in course.glob("chapters/02_claims.*"):
+        text = path.read_text().replace(f"no_difference={value}", "no_difference=task.margin")
+        path.write_text(text)
+    assert notebooks.check(course) == []
 
 
 def test_the_committed_table_is_current():
