@@ -32,6 +32,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+import edition
 import jupytext
 import nbformat
 from nbclient import NotebookClient
@@ -52,7 +53,8 @@ FAILED = "NOT SUPPORTED"
 ENOUGH = 3.0  # half-widths between an estimate and the nearest bound
 CLAIMS_COLUMNS = ("claim", "measured", "seeds", "wanted", "half-widths", "verdict", "audit")
 ROW_KEYS = {"kind", "text", "measured", "n", "of", "wanted", "power", "seeds_needed", "verdict"}
-KEPT_METADATA = ("tags", "nbgrader", "jupyter")  # as cell_metadata_filter in pyproject.toml
+# As cell_metadata_filter in pyproject.toml.
+KEPT_METADATA = ("tags", "nbgrader", "jupyter", edition.COLLAPSED)
 
 # The same wherever the notebook was executed: no patch version of Python, no local kernel.
 NOTEBOOK_METADATA = {
@@ -350,6 +352,7 @@ def execution_faults(notebook: NotebookNode) -> Iterator[str]:
 def form_faults(notebook: NotebookNode) -> Iterator[str]:
     """Where a notebook is hard to read or shows what it should not."""
     yield from output_faults(notebook)
+    yield from edition.faults(notebook)
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code":
             continue

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +29,7 @@ SCHEDULES: dict[str, dict[str, object]] = {
     "linear": {"color": "#009E73", "linestyle": (0, (5, 1))},
     "cosine": {"color": "#0072B2", "linestyle": "-"},
     "warm restarts": {"color": "#CC79A7", "linestyle": "--"},
+    "cooldown": {"color": "#6B3A1E", "linestyle": (0, (4, 1, 1, 1))},
     "cyclical": {"color": "#56B4E9", "linestyle": "-."},
     "one-cycle": {"color": "#7B3294", "linestyle": "-"},
     "warm-up": {"color": "#B22222", "linestyle": (0, (3, 1, 1, 1))},
@@ -36,6 +41,31 @@ SCHEDULES: dict[str, dict[str, object]] = {
 def use_style() -> None:
     """Apply the book's style sheet to all figures drawn from now on."""
     plt.style.use(Path(__file__).with_name("book.mplstyle"))
+
+
+def show(alt: str) -> None:
+    """Show the current figure with `alt`, the text for readers who cannot see it, and close it.
+
+    The text says what the figure shows, in a sentence or two. In a notebook the figure becomes an
+    HTML image, since JupyterLab gives no alternative text to a plain one; elsewhere it is what
+    ``plt.show()`` does.
+    """
+    if not isinstance(alt, str) or not alt.strip():
+        raise TypeError(f"show: alt must be a text, got {alt!r}")
+    figure, ipython = plt.gcf(), sys.modules.get("IPython")
+    if ipython is None or ipython.get_ipython() is None:
+        plt.show()
+    elif plt.get_backend().lower() != "agg":  # which is asked for where nobody looks
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=1.5 * figure.dpi, bbox_inches="tight")
+        source = base64.b64encode(png.getvalue()).decode()
+        width = round(figure.get_figwidth() * figure.dpi)
+        image = (
+            f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" '
+            f'style="width: {width}px; max-width: 100%; background: white;">'
+        )
+        ipython.display.display({"text/html": image, "text/plain": f"Figure: {alt}"}, raw=True)
+    plt.close(figure)
 
 
 def look(schedule: str) -> dict[str, object]:

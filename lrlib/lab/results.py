@@ -118,6 +118,43 @@ class Results:
             judged[name], chosen[name] = runs[best, np.arange(len(best))], peaks[best]
         return judged, chosen
 
+    def joined(self, other: Results) -> Results:
+        """The schedules of both, on the seeds that they share; to compare across two sweeps.
+
+        Both must have been evaluated after the same steps, on grids of one length, and have no
+        schedule's name in common; only the metrics that both have are kept.
+        """
+        owner = f"{type(self).__name__}.joined"
+        if not isinstance(other, Results):
+            raise TypeError(f"{owner}: other must be what a sweep returned, got {other!r}")
+        shared = tuple(seed for seed in self.seeds if seed in other.seeds)
+        twice = set(self.schedules) & set(other.schedules)
+        if not shared or twice:
+            raise ValueError(
+                f"{owner}: other must share seeds and no schedule, got seeds {other.seeds} beside "
+                f"{self.seeds} and {sorted(twice)} in both"
+            )
+        if self.peaks.shape[1] != other.peaks.shape[1] or not np.array_equal(
+            self.eval_steps, other.eval_steps
+        ):
+            raise ValueError(
+                f"{owner}: other must have grids of {self.peaks.shape[1]} peaks and evaluations "
+                f"after {self.eval_steps.tolist()}, got {other.peaks.shape[1]} and "
+                f"{other.eval_steps.tolist()}"
+            )
+        ours, theirs = ([r.seeds.index(s) for s in shared] for r in (self, other))
+        return Results(
+            schedules=self.schedules + other.schedules,
+            peaks=np.concatenate([self.peaks, other.peaks]),
+            seeds=shared,
+            eval_steps=self.eval_steps,
+            metrics={
+                name: np.concatenate([values[:, :, ours], other.metrics[name][:, :, theirs]])
+                for name, values in self.metrics.items()
+                if name in other.metrics
+            },
+        )
+
     def compare(
         self,
         a: str,
