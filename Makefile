@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NAME ?=
+DRAWS ?=
 LAB_ARGS ?=
 
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
@@ -16,7 +17,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help read test bench chapters claims exercises format clean
+.PHONY: help read test bench chapters claims audit exercises format clean
 
 help:
 	@echo "make read       set up .venv and open the chapters in JupyterLab"
@@ -24,6 +25,9 @@ help:
 	@echo "make chapters   execute chapters and solutions, make the table of claims and the student"
 	@echo "                versions again (NAME=01_fixed_learning_rate for one chapter)"
 	@echo "make claims     make chapters/CLAIMS.md, the table of claims, again"
+	@echo "make audit      try every claim under twelve other draws of all seeds and data; make"
+	@echo "                chapters/AUDIT.md (NAME= for one chapter, DRAWS='201 202' to try others;"
+	@echo "                once stopped, it goes on where it was)"
 	@echo "make exercises  make the student versions again"
 	@echo "make bench      time the stacked sweep and the learning-rate finder; time and memory of"
 	@echo "                every chapter"
@@ -53,6 +57,11 @@ chapters: $(VENV)/.dev
 
 claims: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py claims
+
+# The table of claims has the audit's column.
+audit: $(VENV)/.dev
+	@$(BIN)/python tools/audit.py run $(NAME) $(if $(DRAWS),--draws $(DRAWS)); \
+		status=$$?; $(BIN)/python tools/notebooks.py claims && exit $$status
 
 exercises: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py release
