@@ -29,8 +29,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lrlib.lab import recorded
-from lrlib.lab.recorded import RECORDINGS, Recording
+from lrlib.lab import recordings
+from lrlib.lab.recordings import RECORDINGS, Recording
 
 ROOT = Path(__file__).resolve().parent.parent
 # The largest relative difference of a training loss that a retraining may show in its first steps.
@@ -42,7 +42,7 @@ Unit = tuple[str, int]  # a schedule and a seed
 
 def parts_folder(name: str, recording: Recording) -> Path:
     """Where finished runs lie: another folder for other code, data or settings."""
-    made_by = [recording.configuration(), recorded.code_hash(), recorded.data_hashes(recording)]
+    made_by = [recording.configuration(), recordings.code_hash(), recordings.data_hashes(recording)]
     key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:12]
     return ROOT / ".recording" / f"{name}-{key}"
 
@@ -70,7 +70,7 @@ def train(
     recording, (shape, seed) = RECORDINGS[name], unit
     kept = recording.train(_task(name), shape, seed, peaks or recording.peaks[shape])
     if folder is not None:
-        recorded.write(part_path(folder, unit), packed(kept))
+        recordings.write(part_path(folder, unit), packed(kept))
     return kept
 
 
@@ -95,7 +95,7 @@ def read_part(path: Path) -> dict[str, np.ndarray] | None:
 def record(name: str, jobs: int) -> None:
     recording = RECORDINGS[name]
     folder = parts_folder(name, recording)
-    code = recorded.code_hash()  # of the code that is loaded now, whatever is edited meanwhile
+    code = recordings.code_hash()  # of the code that is loaded now, whatever is edited meanwhile
     every = units(recording)
     missing = [unit for unit in every if read_part(part_path(folder, unit)) is None]
     print(f"{name}: {len(every)} units, {len(missing)} to train, {jobs} at a time", flush=True)
@@ -133,20 +133,20 @@ def write_recording(name: str, parts: dict[Unit, dict[str, np.ndarray]], code: s
     about = {
         "configuration": recording.configuration(),
         "code": code,
-        "data": recorded.data_hashes(recording),
+        "data": recordings.data_hashes(recording),
         "made": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": versions(),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    recorded.write(recorded.folder() / f"{name}.npz", content)
+    recordings.write(recordings.folder() / f"{name}.npz", content)
     write_about(name, about)
-    print(f"{name}: {len(content)} bytes in {recorded.folder().relative_to(ROOT)}/{name}.npz")
+    print(f"{name}: {len(content)} bytes in {recordings.folder().relative_to(ROOT)}/{name}.npz")
 
 
 def write_about(name: str, about: dict[str, object]) -> None:
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
-    recorded.write(recorded.folder() / f"{name}.json", text.encode())
+    recordings.write(recordings.folder() / f"{name}.json", text.encode())
 
 
 def machine() -> str:
@@ -176,12 +176,12 @@ def compare_run(kept: dict[str, np.ndarray], again: dict[str, np.ndarray]) -> di
 
 def verify(name: str, count: int, jobs: int) -> int:
     """Retrain `count` random runs; stamp the recording with the present code if they agree."""
-    recording, about = RECORDINGS[name], recorded.read_about(name)
-    reasons = [r for r in recorded.staleness(recording, about) if "code" not in r]
+    recording, about = RECORDINGS[name], recordings.read_about(name)
+    reasons = [r for r in recordings.staleness(recording, about) if "code" not in r]
     if reasons:
         print(f"{name}: {'; '.join(reasons)}: nothing to verify, train it again", file=sys.stderr)
         return 1
-    result, code = recorded.load(name), recorded.code_hash()
+    result, code = recordings.load(name), recordings.code_hash()
     chosen = random.sample(units(recording), count)
     places = [random.randrange(len(recording.peaks[shape])) for shape, _ in chosen]
     peaks = [[recording.peaks[shape][j]] for (shape, _), j in zip(chosen, places, strict=True)]
@@ -214,12 +214,12 @@ def show() -> int:
     stale = 0
     for name, recording in RECORDINGS.items():
         try:
-            about = recorded.read_about(name)
+            about = recordings.read_about(name)
         except (FileNotFoundError, ValueError) as error:
             print(f"{name}: {error}")
             stale += 1
             continue
-        reasons = recorded.staleness(recording, about)
+        reasons = recordings.staleness(recording, about)
         stale += bool(reasons)
         print(
             f"{name}: made {about['made']}, {'STALE: ' + '; '.join(reasons) if reasons else 'ok'}"

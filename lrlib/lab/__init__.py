@@ -36,12 +36,14 @@ from lrlib.lab.models import (
     transformer,
 )
 from lrlib.lab.noisy_quadratic import NoisyQuadratic, OptimalRates
+from lrlib.lab.recordings import RECORDINGS, Recorded, StaleRecording, recorded
 from lrlib.lab.results import GridEdgeError, Results, SweepResult
 from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
 from lrlib.lab.sweep import batches, sweep
 
 __all__ = [
     "MARGINS",
+    "RECORDINGS",
     "ClaimError",
     "Dataset",
     "Estimate",
@@ -52,7 +54,9 @@ __all__ = [
     "NoisyQuadratic",
     "OptimalRates",
     "Pool",
+    "Recorded",
     "Results",
+    "StaleRecording",
     "SweepResult",
     "SyntheticLanguage",
     "Task",
@@ -73,6 +77,7 @@ __all__ = [
     "mlp",
     "mnist1d_task",
     "scale",
+    "recorded",
     "seed_offset",
     "seeds",
     "squared_error",
