@@ -233,7 +233,7 @@ def best_peaks(result, shape):
 
 # %%
 def tuned(batch_size, steps, optimizer, few):
-    """Shape -> best peaks, test error (%) at the peak that the others choose, the least."""
+    """Shape -> best peaks, test errors (%) at the peak the others choose, the least."""
     centre, shapes = min(0.05 * batch_size / 8, 1.2), {"linear": PolynomialDecay(steps)}
     if optimizer == "adamw":
         centre, rise = min(0.025 * (batch_size / 8) ** 0.5, 0.07), steps // 5
@@ -391,7 +391,7 @@ for name, ladder in ladders.items():
 
 # %%
 def growth(name, low, high, power=0):
-    """Best peak at one batch size over that at another, and over a rule with this power."""
+    """Best peak at one batch size over that at another, over a rule of this power."""
     ratio = found[name, high][0] / found[name, low][0]
     return ratio / (high / low) ** power
 
