@@ -417,6 +417,8 @@ soon = lab.sweep(
     batch_size=16,
 )
 tuned = hard.joined(soon)
+
+# %%
 at_20, at_80 = (error[shares.index(share)] for share in (0.2, 0.8))
 lab.claims(
     [
