@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 NAME ?=
 DRAWS ?=
+JOBS ?=
+VERIFY ?=
 LAB_ARGS ?=
 
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
@@ -17,7 +19,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help read test bench chapters claims audit exercises format clean
+.PHONY: help read test bench chapters claims audit record exercises format clean
 
 help:
 	@echo "make read       set up .venv and open the chapters in JupyterLab"
@@ -27,6 +29,9 @@ help:
 	@echo "make claims     make chapters/CLAIMS.md, the table of claims, again"
 	@echo "make audit      try every claim under twelve other draws of all seeds and data; make"
 	@echo "                chapters/AUDIT.md (NAME= for one chapter, DRAWS='201 202' to try others;"
+	@echo "                once stopped, it goes on where it was)"
+	@echo "make record     train a recorded run (NAME=convnet; JOBS=n at a time; VERIFY=1 retrains some"
+	@echo "                runs and compares; without NAME, says what there is and what is stale;"
 	@echo "                once stopped, it goes on where it was)"
 	@echo "make exercises  make the student versions again"
 	@echo "make bench      time the stacked sweep and the learning-rate finder; time and memory of"
@@ -62,6 +67,9 @@ claims: $(VENV)/.dev
 audit: $(VENV)/.dev
 	@$(BIN)/python tools/audit.py run $(NAME) $(if $(DRAWS),--draws $(DRAWS)); \
 		status=$$?; $(BIN)/python tools/notebooks.py claims && exit $$status
+
+record: $(VENV)/.dev
+	$(BIN)/python tools/record.py $(or $(NAME),list) $(if $(JOBS),--jobs $(JOBS)) $(if $(VERIFY),--verify)
 
 exercises: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py release

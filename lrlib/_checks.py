@@ -94,8 +94,9 @@ def cycle_end(owner: str, total_steps: int, i: int, T_cur: int, T_i: int) -> Non
         )
 
 
-def choice(owner: str, name: str, value: object, options: tuple[str, ...]) -> str:
+def choice(owner: str, name: str, value: object, options: tuple[str | int, ...]) -> str | int:
     """Return `value` if it is one of `options`."""
     if value not in options:
-        raise ValueError(f"{owner}: {name} must be one of {', '.join(options)}, got {value!r}")
+        listed = ", ".join(map(str, options))
+        raise ValueError(f"{owner}: {name} must be one of {listed}, got {value!r}")
     return value

@@ -49,7 +49,7 @@ WEIRD += [np.zeros((2, 2)), np.array("a"), torch.zeros(3), [None, None], {"a": 1
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch):
     """The tests do not depend on the book's environment variables; figures are closed."""
-    for name in ("LRLIB_SEED", "LRLIB_SCALE", "LRLIB_DEVICE", "LRLIB_PROGRESS"):
+    for name in ("LRLIB_SEED", "LRLIB_SCALE", "LRLIB_DEVICE", "LRLIB_PROGRESS", "LRLIB_AUDIT"):
         monkeypatch.delenv(name, raising=False)
     yield
     import matplotlib.pyplot as plt

@@ -40,29 +40,39 @@ from lrlib import (
     training_step,
 )
 from lrlib.lab import (
+    Fresh,
     NoisyQuadratic,
+    Results,
     SyntheticLanguage,
     Task,
     batches,
     claim,
+    convnet,
     device,
     digits_task,
     figures,
+    images_task,
     language_task,
     load_digits,
+    load_images,
+    load_text,
     mlp,
+    recorded,
     scale,
     seed_offset,
     seeds,
     squared_error,
     steps,
     sweep,
+    task,
+    text_task,
     transformer,
 )
 from lrlib.lr_finder import edge, floor, restored, smooth, steepest, valley
 
 NAN, INF = math.nan, math.inf
-TASK = Task(load_digits(), lambda: mlp(64, 10))
+POOL = load_digits()
+TASK, DRAWN = Task(POOL, lambda: mlp(64, 10)), POOL.draw(0)
 THETA = torch.ones(2, requires_grad=True)
 
 
@@ -94,6 +104,13 @@ def result(**arguments):
     return run(keep_states=True, steps=2).model(
         **{"schedule": "a", "peak": 0.1, "seed": 0, **arguments}
     )
+
+
+def three():
+    """Results of two schedules, three peaks and three seeds."""
+    errors = np.array([0.3, 0.1, 0.2])[:, None, None] + np.zeros((2, 3, 3, 1))
+    metrics = {"val_error": errors, "test_error": errors}
+    return Results(("a", "b"), np.tile([0.1, 0.2, 0.4], (2, 1)), (0, 1, 2), np.array([1]), metrics)
 
 
 def quadratic(**arguments):
@@ -297,15 +314,32 @@ TABLE = [
     ("scale", environment("LRLIB_SCALE", scale), "LRLIB_SCALE", ["0", "-2", "big", "0.5"]),
     ("device", environment("LRLIB_DEVICE", device), "device", ["abacus", "meta"]),
     ("device", device, "device", ["abacus", 3.5]),
-    ("split", TASK.data.split, "name", ["validation", None]),
-    ("noise", TASK.data.with_label_noise, "rate", [-0.1, 1.1, NAN, "0.1"]),
-    ("noise", lambda v: TASK.data.with_label_noise(0.1, v), "seed", [-1, 0.5, None]),
+    ("split", DRAWN.split, "name", ["validation", None]),
+    ("noise", DRAWN.with_label_noise, "rate", [-0.1, 1.1, NAN, "0.1"]),
+    ("noise", lambda v: DRAWN.with_label_noise(0.1, v), "seed", [-1, 0.5, None]),
+    ("noise of a pool", POOL.with_label_noise, "rate", [-0.1, 1.1, NAN, "0.1", None]),
+    ("draw", POOL.draw, "seed", [-1, 0.5, None, "0"]),
+    ("draw, fixed", DRAWN.draw, "seed", [-1, 0.5, None]),
+    ("draw, fresh", Fresh("x", 10, POOL.draw).draw, "seed", [-1, 0.5, None]),
+    ("load_images", load_images, "size", [8, 0, 14.5, "14", None]),
+    ("load_text", load_text, "context", [0, 2048, 2.5, "64", None, True]),
     ("digits_task", digits_task, "rate", [-0.1, 1.1, NAN]),
+    ("images_task", lambda v: images_task(label_noise=v), "rate", [-0.1, 1.1, NAN]),
+    ("images_task", lambda v: images_task(size=v), "size", [8, "28"]),
+    ("images_task", lambda v: images_task(hidden=(v,)), "sizes", [0, 2.5, "8"]),
+    ("images_task", lambda v: images_task(channels=v), "channels", [0, 2.5, "8"]),
+    ("convnet", convnet, "size", [3, 0, 14.0, "14", None]),
+    ("convnet", lambda v: convnet(14, v), "channels", [0, -1, 2.5, None]),
+    ("text_task", lambda v: text_task(context=v), "context", [0, 2048, 2.5]),
+    ("text_task", lambda v: text_task(context=8, heads=v), "heads", [0, 3, 2.0]),
+    ("text_task", lambda v: text_task(context=8, depth=v), "depth", [0, None]),
+    ("task", task, "name", ["mnist", "", None, 3]),
+    ("recorded", recorded, "name", ["mlp", "", None, 3]),
     ("mlp", lambda v: mlp(*v), "sizes", [(), (3,)]),
     ("mlp", lambda v: mlp(3, v), "sizes", [0, -1, 2.5, "2"]),
     ("mlp", lambda v: mlp(3, 2, activation=v), "activation", ["gelu", None]),
     ("model", TASK.model, "seed", [-1, 0.5, "0"]),
-    ("entropy", TASK.data.entropy, "name", ["validation", None]),
+    ("entropy", DRAWN.entropy, "name", ["validation", None]),
     ("transformer", lambda v: transformer(v, 4), "vocabulary", [1, 0, 2.5, "9", None, True]),
     ("transformer", lambda v: transformer(4, v), "context", [0, -1, 2.5, None]),
     ("transformer", lambda v: transformer(4, 4, width=v), "width", [0, -16, 2.5, "16"]),
@@ -384,6 +418,17 @@ TABLE = [
     ("result", lambda v: result(peak=v), "peak", [0.2, NAN]),
     ("result", lambda v: result(seed=v), "seed", [1, None]),
     ("result", lambda v: result(step=v), "step", [1]),
+    ("judged", lambda v: three().judged(v), "metric", ["error", None]),
+    ("judged", lambda v: three().judged(by=v), "metric", ["error", None]),
+    ("judged", lambda v: three().judged(step=v), "step", [2, "1"]),
+    ("judged", lambda v: three().judged(schedules=[v]), "schedules", ["c", None]),
+    ("compare", lambda v: three().compare(v, "b"), "a", ["c", None]),
+    ("compare", lambda v: three().compare("a", v), "b", ["c", None]),
+    ("compare", lambda v: three().compare("a", "b", v), "metric", ["error", None]),
+    ("compare", lambda v: three().compare("a", "b", by=v), "metric", ["error", None]),
+    ("compare", lambda v: three().compare("a", "b", step=v), "step", [0, 2, "1"]),
+    ("compare", lambda v: three().compare("a", "b", scale=v), "scale", ["log", None]),
+    ("joined", lambda v: three().joined(v), "other", [None, "results", NAMED]),
     ("batches", lambda v: batches(v, 10, 1, 2), "seed", [-1, 0.5]),
     ("batches", lambda v: batches(0, v, 1, 2), "n", [0, 2.5]),
     ("batches", lambda v: batches(0, 10, v, 2), "steps", [-1, None]),
@@ -491,6 +536,7 @@ TABLE = [
     ("band", lambda v: band(interval=v), "interval", [(90, 10), (0, 101), 5, (NAN, 90)]),
     ("smooth", lambda v: figures.smooth([1.0, 2.0], v), "width", [0, 1.5]),
     ("smooth", lambda v: figures.smooth(v, 2), "values", [[], 1.0, "x"]),
+    ("show", figures.show, "alt", ["", "  ", None, 3]),
     ("look", figures.look, "schedule", ["zigzag", None]),
     ("shades", figures.shades, "n", [0, 1.5]),
 ]

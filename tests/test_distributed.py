@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lrlib.lab import data_parallel
-from lrlib.lab.data_parallel import LR, SCHEDULE, STEPS, launch, train
+from lrlib.lab import batches, data_parallel, mnist1d_task
+from lrlib.lab.data_parallel import BATCH, LR, SCHEDULE, STEPS, launch, train
 
 GUARD = Path(__file__).parent / "guard"
 
@@ -68,6 +68,18 @@ def test_the_noise_scale_is_the_same_from_processes_and_from_microbatches(one, t
     assert one["noise_scale"] is None
     assert first == second > 0
     assert first == pytest.approx(accumulated["noise_scale"], rel=1e-3)
+
+
+def test_it_trains_on_what_seed_0_draws(one):
+    task = mnist1d_task()
+    model = task.model(0)
+    x, y = task.data.draw(0).split("train")
+    index = next(batches(0, len(x), STEPS, BATCH))
+    loss = task.loss(model(x[index]), y[index])
+    loss.backward()
+    assert one["loss"][0].item() == pytest.approx(loss.item(), rel=1e-6)
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+    assert close(one["gradient"][0], gradient)
 
 
 def test_processes_that_fail_say_why(monkeypatch):

@@ -1,11 +1,16 @@
 """The book's figure helpers: what is drawn, not how it looks."""
 
+import base64
+from html.parser import HTMLParser
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 from scipy.stats import ttest_1samp
 
 from lrlib import Constant
@@ -31,6 +36,68 @@ def test_the_style_sheet_applies():
         before = dict(mpl.rcParams)
         figures.use_style()
         assert dict(mpl.rcParams) != before
+
+
+# --- a figure and its text
+
+ALT = 'Two lines: "a" < b & c; the first isn’t the lower one.'
+
+
+def test_away_from_a_notebook_a_figure_is_shown_and_closed(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.gcf()))
+    before, figure = plt.figure(), plt.figure()
+    figures.show(ALT)
+    assert shown == [figure] and plt.get_fignums() == [before.number]
+
+
+class Images(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def run_in_a_kernel(*cells):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    return [cell.outputs for cell in notebook.cells]
+
+
+def test_in_a_notebook_a_figure_is_an_image_with_its_text():
+    first = f"""
+import matplotlib.pyplot as plt
+%matplotlib inline
+from lrlib.lab import figures
+plt.figure(figsize=(4, 2), dpi=100)
+plt.plot([1, 2])
+figures.show({ALT!r})
+"""
+    silent = "plt.switch_backend('agg'); plt.plot([1, 2]); figures.show('nobody looks')"
+    after = "assert not plt.get_fignums()"
+    (shown,), *nothing = run_in_a_kernel(first, after, silent, after)
+    assert nothing == [[], [], []]  # nor is it shown a second time
+    assert (shown.output_type, shown.data["text/plain"]) == ("display_data", f"Figure: {ALT}")
+    ((tag, attributes),) = Images(shown.data["text/html"]).found
+    assert (tag, attributes["alt"]) == ("img", ALT)
+    kind, _, content = attributes["src"].partition(",")
+    png = base64.b64decode(content, validate=True)
+    assert kind == "data:image/png;base64" and png.startswith(b"\x89PNG")
+    width = int.from_bytes(png[16:20])
+    assert 500 < width < 700  # 400 pixels wide in the page, sharp on a fine screen
+    assert "width: 400px" in attributes["style"] and "background: white" in attributes["style"]
+    assert set(shown.data) == {"text/html", "text/plain"}
+
+
+@pytest.mark.parametrize("alt", ["", "  \n", None, 3, b"text"])
+def test_a_figure_without_a_text_is_refused_and_stays_open(alt):
+    figure = plt.figure()
+    with pytest.raises(TypeError, match="show: alt must be a text, got"):
+        figures.show(alt)
+    assert plt.gcf() is figure
 
 
 def test_band_draws_the_median_and_the_percentiles(ax):

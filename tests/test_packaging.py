@@ -111,7 +111,10 @@ def test_the_wheel_holds_the_library_and_its_data_and_nothing_else(wheel):
     assert {"lrlib/__init__.py", "lrlib/py.typed", "lrlib/lab/book.mplstyle"} <= expected
     data = [*(ROOT / "data").glob("*.npz"), ROOT / "data" / "SHA256SUMS"]
     assert len(data) > 1
+    recorded = [path for end in ("npz", "json") for path in ROOT.glob(f"data/recorded/*.{end}")]
+    assert len(recorded) > 1
     expected |= {f"lrlib/_data/{path.name}" for path in data}
+    expected |= {f"lrlib/_data/recorded/{path.name}" for path in recorded}
 
     names = zipfile.ZipFile(wheel).namelist()
     assert {name for name in names if ".dist-info/" not in name} == expected
@@ -123,7 +126,16 @@ def test_the_wheel_alone_imports_loads_its_data_and_draws(wheel, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     path = [str(tmp_path / "wheel"), *{sysconfig.get_path(key) for key in ("purelib", "platlib")}]
-    optional = ["scipy", "sklearn", "mnist1d", "IPython", "ipykernel", "jupyter_client", "nbformat"]
+    optional = [
+        "scipy",
+        "sklearn",
+        "mnist1d",
+        "mlxtend",
+        "IPython",
+        "ipykernel",
+        "jupyter_client",
+        "nbformat",
+    ]
     program = f"""
         import sys
         # With -S the repository's editable install, which lies in site-packages, has no effect.
@@ -134,11 +146,13 @@ def test_the_wheel_alone_imports_loads_its_data_and_draws(wheel, tmp_path):
         matplotlib.use("Agg")
 
         import lrlib
-        from lrlib.lab.data import load_mnist1d
+        from lrlib import lab
 
         assert lrlib.__file__.startswith({str(tmp_path)!r}), lrlib.__file__
         assert lrlib.__version__ == {PROJECT["version"]!r}
-        load_mnist1d()
+        for load in (lab.load_mnist1d, lab.load_digits, lab.load_images, lab.load_text):
+            load().draw(1)
+        assert lab.recorded("mlp_clean").best_peaks()
         lrlib.Constant().plot(100)
         matplotlib.pyplot.savefig("constant.png")
     """

@@ -21,23 +21,26 @@ from torch.nn import functional as F
 
 from lrlib import Constant, Cyclical, LRTrace, ScheduledLR
 from lrlib.lab import (
+    Fresh,
     GridEdgeError,
     SyntheticLanguage,
     Task,
     batches,
     digits_task,
+    images_task,
     language_task,
     load_digits,
     mlp,
     mnist1d_task,
     squared_error,
     sweep,
+    text_task,
 )
 from lrlib.lab._progress import Progress
 from lrlib.lab._stacked import StackedAdamW, StackedMLP, StackedModule, StackedSGD, stack
 from lrlib.lab.sweep import SweepResult
 
-DATA = load_digits()
+DATA = load_digits()  # every seed draws its own split
 SHAPE = Ramp(20, 0.1, 1.0).then(HalfCosine(300))
 
 
@@ -82,7 +85,7 @@ OPTIMIZERS = {
 
 def plain_loop(task, build, shape, seed, steps, batch_size=32, momentum=None):
     """Losses, the model and the trace of a run as anyone would write it."""
-    x, y = task.data.split("train")
+    x, y = task.data.draw(seed).split("train")
     model = task.model(seed)
     optimizer = build(model.parameters())
     trace, losses = LRTrace(optimizer), []
@@ -169,7 +172,7 @@ def test_metrics_of_a_transformer_equal_a_direct_computation(monkeypatch):
     )
     model = result.model("ramp", 0.02, 3)
     for split in ("train", "val"):
-        x, y = task.data.split(split)
+        x, y = task.data.draw(3).split(split)
         with torch.no_grad():
             outputs = model(x)
         answers = outputs.argmax(-1)
@@ -195,11 +198,199 @@ def test_a_transformer_that_diverges_leaves_the_others_bit_identical(norm):
         assert np.isnan(wild.at(metric)[:, 2]).all()
 
 
+# --- every seed draws its own data
+
+MOMENTUM, ADAMW = OPTIMIZERS["momentum"], OPTIMIZERS["adamw"]
+SPLITS = ("train", "val", "test")
+# name -> (task, optimizer, splits to evaluate)
+DRAWN = {
+    "mnist1d": (mnist1d_task(), MOMENTUM, SPLITS),
+    "digits": (digits_task(), MOMENTUM, SPLITS),
+    "digits, wrong labels": (digits_task(0.3), MOMENTUM, SPLITS),
+    "wrong labels, general path": (
+        Task(load_digits().with_label_noise(0.3), normalised),
+        MOMENTUM,
+        SPLITS,
+    ),
+    "images": (images_task(hidden=(16,)), MOMENTUM, SPLITS),
+    "images, shifted": (images_task(hidden=(16,), shifts=True), MOMENTUM, ("val", "test")),
+    "images, shifted, wrong labels": (
+        images_task(hidden=(16,), shifts=True, label_noise=0.2),
+        MOMENTUM,
+        ("val", "test"),
+    ),
+    "convolutional": (images_task(channels=3), MOMENTUM, SPLITS),
+    "convolutional, shifted, wrong labels": (
+        images_task(channels=3, shifts=True, label_noise=0.2),
+        MOMENTUM,
+        ("val",),
+    ),
+    "language": (language("pre"), ADAMW, SPLITS),
+    "text": (text_task(context=12, depth=1, width=8, heads=2), ADAMW, ("val", "test")),
+    "made anew": (
+        Task(Fresh("anew", 10, load_digits().with_label_noise(0.2).draw), lambda: mlp(64, 16, 10)),
+        MOMENTUM,
+        SPLITS,
+    ),
+    "the same for all": (Task(load_digits().draw(0), lambda: mlp(64, 16, 10)), MOMENTUM, SPLITS),
+}
+
+
+def plain_evaluation(task, model, seed, split):
+    """Loss and share of wrong answers on what the seed drew."""
+    x, y = task.data.draw(seed).split(split)
+    with torch.no_grad():
+        outputs = model(x)
+    if y.is_floating_point():
+        wrong = 1 - y.gather(-1, outputs.argmax(-1, keepdim=True)).double()
+    else:
+        wrong = (outputs.argmax(-1) != y).double()
+    return task.loss(outputs, y).item(), wrong.mean().item(), wrong.numel()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_with_data_of_their_own_all_seeds_equal_plain_loops(name):
+    task, (options, build), splits = DRAWN[name]
+    shape, seeds = Ramp(10, 0.1, 1.0).then(HalfCosine(60)), (4, 0, 7)
+    result = sweep(
+        task, {"a": shape}, 0.03, seeds, steps=40, evaluate=splits, keep_states=True, **options
+    )
+    assert set(result.metrics) == {f"{s}_{m}" for s in splits for m in ("loss", "error")}
+    for i, seed in enumerate(seeds):
+        losses, model, _ = plain_loop(task, build, shape, seed, 40)
+        assert result.train_loss[0, 0, i] == pytest.approx(losses, rel=2e-4, abs=2e-5)
+        trained = result.model("a", 0.03, seed)
+        for key, p in model.state_dict().items():
+            assert torch.allclose(trained.state_dict()[key], p, rtol=1e-3, atol=1e-4), key
+        for split in splits:
+            loss, error, n = plain_evaluation(task, trained, seed, split)
+            assert result.at(f"{split}_loss")[0, 0, i] == pytest.approx(loss, rel=1e-4)
+            assert result.at(f"{split}_error")[0, 0, i] == pytest.approx(error, abs=2.5 / n)
+            loss, error, _ = plain_evaluation(task, model, seed, split)
+            assert result.at(f"{split}_loss")[0, 0, i] == pytest.approx(loss, rel=1e-3)
+    # A run on another seed's data would have shown.
+    labels = [task.data.draw(seed).train_y for seed in seeds[:2]]
+    assert torch.equal(*labels) is (name == "the same for all")
+
+
+@pytest.mark.parametrize("batch_size", [None, [8] * 10 + [32] * 10 + [64] * 10])
+@pytest.mark.parametrize("name", ["digits, wrong labels", "wrong labels, general path"])
+def test_with_data_of_their_own_any_batch_equals_plain_loops(name, batch_size):
+    task, (_, build), _ = DRAWN[name]
+    result = sweep(
+        task, {"a": SHAPE}, 0.03, [4, 2], steps=30, batch_size=batch_size, keep_states=True
+    )
+    for seed in (4, 2):
+        assert_same_run(result, task, build, SHAPE, seed, 30, batch_size)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_seed_does_not_depend_on_what_else_is_in_the_sweep(name):
+    task, (options, _), splits = DRAWN[name]
+    options = {**options, "steps": 12, "evaluate": splits[-1:]}
+    many = sweep(task, SHAPES, [0.01, 0.03], [5, 3, 8], **options)
+    few = sweep(task, {"ramp": SHAPES["ramp"]}, [0.03], [8, 3], **options)
+    alone = sweep(task, {"ramp": SHAPES["ramp"]}, [0.03], [3], **options)
+    for other in (few, alone):
+        k = other.seeds.index(3)
+        assert many.train_loss[1, 1, 1] == pytest.approx(other.train_loss[0, 0, k], rel=2e-4)
+        for metric in other.metrics:
+            if metric.endswith("loss"):
+                assert many.at(metric)[1, 1, 1] == pytest.approx(
+                    other.at(metric)[0, 0, k], rel=2e-4
+                )
+
+
+@pytest.mark.parametrize("name", ["digits, wrong labels", "convolutional", "text"])
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
+def test_with_data_of_their_own_a_diverged_slice_harms_no_other(name):
+    task, (options, _), splits = DRAWN[name]
+    wild, tame = (
+        sweep(
+            task,
+            SHAPES,
+            [0.001, 0.002, last],
+            [5, 3],
+            steps=20,
+            evaluate=splits[-1:],
+            eval_steps=(0, 20),
+            **options,
+        )
+        for last in (1e30, 0.003)
+    )
+    assert np.isfinite(tame.train_loss).all()
+    assert (wild.train_loss[:, :2] == tame.train_loss[:, :2]).all()
+    assert np.isnan(wild.train_loss[:, 2, :, 5:]).all()
+    for metric, values in wild.metrics.items():
+        assert (values[:, :2] == tame.metrics[metric][:, :2]).all()
+        assert np.isnan(values[:, 2, :, 1]).all() and np.isfinite(values[:, 2, :, 0]).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+@pytest.mark.parametrize("name", ["digits, wrong labels", "images, shifted", "convolutional"])
+def test_processes_threads_and_one_core_agree(name, monkeypatch):
+    task, (options, _), splits = DRAWN[name]
+    module, before, pids = import_module("lrlib.lab.sweep"), torch.get_num_threads(), []
+    results = {}
+    try:
+        for how, cores in (("processes", 3), ("threads", 3), ("one core", 1)):
+            torch.set_num_threads(cores)
+            monkeypatch.setattr(module, "_can_fork", lambda how=how: how == "processes")
+            pools = {"ProcessPoolExecutor": 0}
+
+            def counted(*arguments, kind=module.ProcessPoolExecutor, pools=pools):
+                pools["ProcessPoolExecutor"] += 1
+                return kind(*arguments)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "ProcessPoolExecutor", counted)
+                results[how] = sweep(
+                    task, SHAPES, [0.01, 0.03], range(6), steps=10, evaluate=splits[-1:], **options
+                )
+            pids.append(pools["ProcessPoolExecutor"])
+    finally:
+        torch.set_num_threads(before)
+    assert pids == [1, 0, 0]
+    expected = results.pop("one core")
+    for result in results.values():
+        assert np.allclose(result.train_loss, expected.train_loss, rtol=1e-4, atol=1e-5)
+        assert np.array_equal(result.lr, expected.lr)
+        loss = f"{splits[-1]}_loss"
+        assert np.allclose(result.at(loss), expected.at(loss), rtol=1e-4)
+
+
+def test_seeds_that_draw_other_numbers_of_examples_are_refused():
+    drawn = load_digits().draw(0)
+
+    def make(seed):
+        return replace(drawn, val_x=drawn.val_x[seed:], val_y=drawn.val_y[seed:])
+
+    task = Task(Fresh("uneven", 10, make), lambda: mlp(64, 10))
+    with pytest.raises(
+        ValueError, match=r"every seed must draw as many examples, got \[395, 397\] in 'val'"
+    ):
+        sweep(task, {"a": Constant()}, 0.1, [0, 2], steps=1)
+    sweep(task, {"a": Constant()}, 0.1, [0, 2], steps=1, evaluate=["test"])  # which all draw alike
+
+
+def test_a_pool_is_not_copied_for_every_seed(monkeypatch):
+    """A sweep of many seeds holds the examples once."""
+    module = import_module("lrlib.lab.sweep")
+    pool = load_digits()
+    source = module._Source.drawn(pool, range(50), "train")
+    assert source.x is pool.x and source.y is pool.y
+    noisy = module._Source.drawn(pool.with_label_noise(0.1), range(50), "train")
+    assert noisy.x is pool.x and len(noisy.y) == 50 * len(pool.y)
+    judged = module._Source.drawn(mnist1d_task().data, range(50), "test")
+    assert judged.rows.shape == (1, 10_000)  # one row for all: the same test set
+
+
 @pytest.mark.parametrize("name", [name for name, (_, fits) in TASKS.items() if fits])
 def test_the_fast_path_equals_the_general_one(name):
     task, _ = TASKS[name]
     models = [task.model(seed) for seed in range(3)]
-    x, y = DATA.train_x[:24].view(3, 8, 64), DATA.train_y[:24].view(3, 8)
+    drawn = DATA.draw(0)
+    x, y = drawn.train_x[:24].view(3, 8, 64), drawn.train_y[:24].view(3, 8)
     fast = stack(models, task.loss, torch.device("cpu"))
     assert type(fast) is StackedMLP
     losses, grads = fast.gradients(x, y)
@@ -249,7 +440,7 @@ def test_a_slice_that_diverges_is_nan_and_leaves_the_others_bit_identical(name, 
 
 
 def test_a_run_is_nan_from_its_first_non_finite_loss_on():
-    bad = DATA.train_y[list(batches(3, 1000, 10, 8))[4]]
+    bad = DATA.draw(3).train_y[list(batches(3, 1000, 10, 8))[4]]
 
     def loss(outputs, y):  # infinite for one batch, without an effect on the parameters
         blow = y.shape == bad.shape and (y == bad).all()
@@ -414,7 +605,9 @@ def test_an_error_in_a_part_is_the_error_that_is_raised(three_cores):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_sweep(number):
     program = (
-        "import torch; from lrlib import Constant, lab; torch.set_num_threads(2);"
+        "import signal; import torch; from lrlib import Constant, lab; torch.set_num_threads(2);"
+        # A shell that starts the tests in the background has it ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "lab.sweep(lab.mnist1d_task(), {'a': Constant()}, [0.1], range(9), steps=10_000,"
         "batch_size=None)"
     )
@@ -515,7 +708,7 @@ def test_metrics_equal_a_direct_computation(name, monkeypatch):
     for step in (0, 10, 30):
         model = result.model("ramp", 0.05, 3, step)
         for split in ("train", "val", "test"):
-            x, y = DATA.split(split)
+            x, y = DATA.draw(3).split(split)
             with torch.no_grad():
                 outputs = model(x)
             error = (outputs.argmax(-1) != y).double().mean().item()
@@ -612,10 +805,17 @@ def test_a_real_grid_has_its_best_peak_inside():
     assert result.best_peaks() == {"a": 0.05}
 
 
-def test_models_with_buffers_are_refused():
-    task = Task(DATA, lambda: nn.Sequential(nn.Linear(64, 10), nn.BatchNorm1d(10)))
-    with pytest.raises(ValueError, match=r"(?s)must have no buffers .*BatchNorm1d"):
-        sweep(task, {"a": Constant()}, 0.1, [0], steps=1)
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchNorm2d])
+def test_batch_norm_is_refused(kind, seeds):
+    def build():
+        if kind is nn.BatchNorm1d:
+            return nn.Sequential(nn.Linear(64, 10), nn.BatchNorm1d(10))
+        layers = nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten()
+        return nn.Sequential(*layers, nn.Linear(72, 10))
+
+    with pytest.raises(ValueError, match=rf"(?s)must have no buffers .*{kind.__name__}"):
+        sweep(Task(DATA, build), {"a": Constant()}, 0.1, seeds, steps=1)
 
 
 def test_states_are_only_there_if_they_were_kept():

@@ -41,7 +41,7 @@ def train(processes: int = 1, rank: int = 0, microbatches: int = 1) -> dict[str,
     if BATCH % parts:
         raise ValueError(f"train: microbatches must share out {BATCH} samples, got {microbatches}")
     task = mnist1d_task()
-    x, y = task.data.split("train")
+    x, y = task.data.draw(0).split("train")
     model = task.model(seed=0)
     net = model if processes == 1 else DistributedDataParallel(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)

@@ -151,8 +151,9 @@ def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
 def convnet(size: int = 14, channels: int = 16) -> nn.Sequential:
     """Two 3×3 convolutions, each with ReLU and 2×2 max pooling, and a linear layer.
 
-    It maps flat images (batch, size²), `size` a multiple of 4, to logits (batch, 10); the second
-    convolution has twice the `channels` of the first. No buffers, torch's default initialisation.
+    It maps flat images (batch, size²), `size` at least 4, to logits (batch, 10); the second
+    convolution has twice the `channels` of the first, and pooling leaves out an odd last row and
+    column. No buffers, torch's default initialisation.
     """
     size = _checks.integer("convnet", "size", size, minimum=4)
     channels = _checks.integer("convnet", "channels", channels, minimum=1)

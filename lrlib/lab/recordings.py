@@ -115,6 +115,7 @@ class Recording:
             batch_size=self.batch_size,
             eval_steps=[step for step in self.eval_steps if step <= steps] or [steps],
             evaluate=self.evaluate,
+            device="cpu",
             progress=False,
             **self.optimizer,
         )
@@ -253,8 +254,25 @@ def code_hash() -> str:
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and _is_docstring(body[0]):
                 del body[0]
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+        digest.update(f"{name}\n{_dumped(tree)}\n".encode())
     return digest.hexdigest()
+
+
+def _dumped(node: object) -> str:
+    """What ``ast.dump`` of Python 3.11 gives, in every Python: later ones write it otherwise."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_dumped, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [(name, getattr(node, name, None)) for name in node._fields]
+    kept = [
+        f"{name}={_dumped(value)}"
+        for name, value in fields
+        # Left out: what is optional and not there, and a field that 3.11 does not know.
+        if not (value is None and getattr(type(node), name, ...) is None)
+        and (value or name != "type_params")
+    ]
+    return f"{type(node).__name__}({', '.join(kept)})"
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -360,6 +378,6 @@ def staleness(recording: Recording, about: Mapping[str, object]) -> list[str]:
 def write(path: Path, content: bytes) -> None:
     """Write all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # of this process alone
     unfinished.write_bytes(content)
     os.replace(unfinished, path)

@@ -191,6 +191,11 @@ class Results:
             values = self.at(metric, step)[i][usable].astype(np.float64)
             pair = judged[name].astype(np.float64)
             if scale == "ratio":
+                if (values <= 0).any() or (pair <= 0).any():
+                    raise ValueError(
+                        f"{type(self).__name__}.compare: scale='ratio' needs {metric!r} above 0, "
+                        f"got {min(values.min(), pair.min()):g} in {name!r}"
+                    )
                 values, pair = np.log(values), np.log(pair)
             best = (weights @ choice[usable].T).argmin(1)
             pairs.append(pair)
