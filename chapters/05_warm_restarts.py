@@ -27,6 +27,7 @@
 # %%
 import copy
 import math
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,7 +37,6 @@ from lrlib import (
     CosineAnnealing,
     InverseTimeDecay,
     LRTrace,
-    PolynomialDecay,
     ScheduledLR,
     WarmRestarts,
     ensemble_probabilities,
@@ -61,14 +61,15 @@ figures.use_style()
 
 # %%
 task = lab.mnist1d_task()
-T = 2100
+T, seeds = 2100, lab.seeds(12)
 settings = {"steps": T, "batch_size": 16}
 watched = lab.sweep(
     task,
     {"cosine": CosineAnnealing(T), "restarts": WarmRestarts(300, T_mult=2)},
     [0.057],
-    lab.seeds(12),
+    seeds[:8],
     eval_steps=list(range(100, T + 1, 100)),
+    evaluate=["val"],
     **settings,
 )
 
@@ -78,51 +79,75 @@ fig, (top, bottom) = plt.subplots(
 )
 for i, name in enumerate(watched.schedules):
     look = figures.look({"cosine": "cosine", "restarts": "warm restarts"}[name])
-    runs = 100 * watched.metrics["test_error"][i, 0]
+    runs = 100 * watched.metrics["val_error"][i, 0]
     figures.band(top, watched.eval_steps, runs, label=name, **look)
     bottom.plot(watched.lr[i, 0, 0], **look)
 top.legend()
-top.set(ylabel="test error (%)")
+top.set(ylabel="validation error (%)")
 bottom.set(xlabel="step", ylabel="applied rate")
 top.set_title("Restarts lead at their early ends, and trail after each jump")
 plt.show()
 
 # %% [markdown]
-# Lines are medians over twelve seeds, bands the 10th to 90th percentile. At step 300 the restarts are far
-# ahead. Then the rate jumps up, and the test error with it, and it takes more than a third of the cycle to win
-# them back. Suppose you are stopped, and use the best network that you have saved so far (every 100 steps, by validation
-# error). Is it better to have restarted? On average over early stops, and over late ones:
+# Lines are medians over eight seeds, bands the 10th to 90th percentile. At step 300 the restarts are far
+# ahead. Then the rate jumps up, and the error with it, and it takes more than a third of the cycle to win
+# them back. Suppose you are stopped, and use the best network that you have saved so far, by validation error, at steps
+# 300, 900, 1,500 and 2,100. Is it better to have restarted? That depends on the peak, and the peak on what you tuned for: for
+# this stop, or, since you did not know it, for the end. Five peaks for each shape answer both (the third shape is for later):
+
+# %%
+shapes = {
+    "one cosine": CosineAnnealing(T),
+    "300, 600, 1200": WarmRestarts(300, T_mult=2),
+    "hold, then 1/t": Constant(total_iters=300).then(InverseTimeDecay(1, 300)),
+}
+peaks = {
+    "one cosine": [0.01, 0.03, 0.08, 0.16],
+    "300, 600, 1200": [0.01, 0.028, 0.057, 0.16],
+    "hold, then 1/t": [0.01, 0.03, 0.08, 0.16],
+}
+stops = [300, 900, 1500, T]
+keep = {"eval_steps": stops, "keep_states": True}  # the states are for later, too
+result = lab.sweep(task, shapes, peaks, seeds, **keep, **settings)
 
 
 # %%
-def best_so_far(sweep, i, first=300):
-    """Test error (%) of the best network so far, by validation error, at every stop."""
-    start = list(sweep.eval_steps).index(first)
-    val = sweep.metrics["val_error"][i, 0, :, start:]
-    test = 100 * sweep.metrics["test_error"][i, 0, :, start:]
-    stops = range(val.shape[1])
-    best = np.stack([val[:, : n + 1].argmin(1) for n in stops], axis=1)
-    return np.take_along_axis(test, best, axis=1)
+def best_so_far(runs):
+    """The same runs with, at every stop, the best network so far by validation error."""
+    val = runs.metrics["val_error"]
+    best = [val[..., : n + 1].argmin(-1) for n in range(val.shape[-1])]
+    best = np.stack(best, axis=-1)
+    kept = {
+        name: np.take_along_axis(runs.metrics[name], best, axis=-1)
+        for name in ("val_error", "test_error")
+    }
+    kept["error at the end"] = np.broadcast_to(val[..., -1:], val.shape)
+    return replace(runs, metrics=kept)
 
-
-cosine, restarts = best_so_far(watched, 0), best_so_far(watched, 1)
-early = slice(0, 7)  # stopped at step 300, 400, ..., 900
-late = slice(7, None)  # at 1,000, ..., 2,100
-lab.claim(
-    "stopped early: cosine less restarts (points)",
-    (cosine - restarts)[:, early].mean(1),
-    above=2,
-)
 
 # %%
-lab.claim(
-    "stopped late: restarts less cosine (points)",
-    (restarts - cosine)[:, late].mean(1),
-    above=1,
+anytime, pair = best_so_far(result), ("300, 600, 1200", "one cosine")
+text, by_end = (
+    "stopped at {:,}: restarts less cosine, peaks tuned for ",
+    "error at the end",
 )
+early, middle, late = (
+    anytime.compare(*pair, by=by_end, step=stop) for stop in stops[:-1]
+)
+rows = [
+    lab.claim(text.format(300) + "the end", early, below=0, unit="points"),
+    lab.measure(text.format(900) + "the end", middle, unit="points"),
+    lab.claim(text.format(1500) + "the end", late, above=0, unit="points"),
+]
+for stop in stops[:-1]:
+    less = anytime.compare(*pair, step=stop)
+    rows.append(lab.measure(text.format(stop) + "that stop", less, unit="points"))
+lab.claims(rows)
 
 # %% [markdown]
-# Stopped early, restarts are ahead; stopped late, the cosine (which was told the longest possible run). So being
+# With both peaks tuned for the end, a run stopped at 300 has 12 points [10, 13] less error with restarts, at 900 it has 7 [5, 9]; at 1,500, in the
+# middle of the third cycle, the cosine is ahead by 6.5 [4.9, 8.1]. Part of the early lead is a matter of the peak: if the cosine's, too, is tuned for
+# the early stop, 4.7 points [3.2, 6.2] are left at 300, and at 900 we see no difference (−0.3 [−1.5, 0.9]). So being
 # ready early has a price, and whether it is worth it depends on when you will be stopped, which is what you
 # do not know. What remains to be asked is what the restarts cost if you do run to the end, and whether each
 # of them brings something that steps alone would not.
@@ -197,12 +222,17 @@ for steps in (100, 300, 1000):
 
 # %%
 five = {steps: row[2] / row[0] for steps, row in scores.items()}
-lab.claim(
-    "100 steps: five cycles over one (ratio of losses)", five[100], within=(0.9, 1.1)
+text, margin = (
+    "{:,} steps: final loss of five cycles over one",
+    lab.MARGINS["quadratic"],
 )
-
-# %%
-lab.claim("1,000 steps: five cycles over one (ratio of losses)", five[1000], above=2)
+few, many = text.format(100), text.format(1000)
+lab.claims(
+    [
+        lab.claim(few, five[100], no_difference=margin, scale="ratio"),
+        lab.claim(many, five[1000], above=margin.ratio, scale="ratio"),
+    ]
+)
 
 # %% [markdown]
 # In the short, curvature-limited run nothing is lost (ten cycles even gain a little). From 300 steps on, five cycles double
@@ -211,75 +241,68 @@ lab.claim("1,000 steps: five cycles over one (ratio of losses)", five[1000], abo
 # something which a quadratic, with its one minimum, has not got.
 
 # %% [markdown]
-# ## Five cycles cost two points and more at the end
+# ## Five cycles cost about three points at the end
 #
-# > **Predict.** Five shapes over 2,100 steps, each with its own peak: one cosine; cycles of 300, 600, 1,200; five
-# > equal cycles; a straight line; and one that knows of no end, held for
-# > 300 steps and falling as $1/t$ from there. Rank their test errors at the end.
+# > **Predict.** Four shapes over 2,100 steps, each with its own peak: one cosine; cycles of 300, 600, 1,200; five
+# > equal cycles; and one that knows of no end, held for 300 steps and falling as $1/t$ from there. Rank their test
+# > errors at the end.
+#
+# Every shape has five peaks, and a seed is judged at the peak that the *other* seeds choose by validation error. First the mean
+# test error at every peak:
 
 # %%
-shapes = {
-    "one cosine": CosineAnnealing(T),
-    "300, 600, 1200": WarmRestarts(300, T_mult=2),
-    "5 × 420": WarmRestarts(420),
-    "linear": PolynomialDecay(T),
-    "hold, then 1/t": Constant(total_iters=300).then(InverseTimeDecay(1, 300)),
-}
-grid = 0.02 * 2.0 ** np.arange(0.5, 2.6, 0.5)
-ends = WarmRestarts(420).cycle_ends(5)
-keep = {"eval_steps": list(ends), "keep_states": True}  # for the snapshots, below
-tuning = lab.sweep(task, shapes, grid, lab.seeds(4, "tune"), **keep, **settings)
-peaks = tuning.best_peaks("val_error")
-
-# %%
-stops = list(range(300, T + 1, 150))
-result = lab.sweep(task, shapes, peaks, lab.seeds(12), eval_steps=stops, **settings)
-print({name: round(peak, 3) for name, peak in peaks.items()})
-
-# %%
-error = dict(zip(shapes, 100 * result.at("test_error", T)[:, 0], strict=True))
-for name, runs in error.items():
-    more = runs - error["one cosine"]
-    half = lab.half_interval(more)
-    print(f"{name:17}: {runs.mean():.1f} %, {more.mean():+.1f} ± {half:.1f} points")
-
-# %%
-lab.claim(
-    "five equal cycles less one cosine (points)",
-    error["5 × 420"] - error["one cosine"],
-    above=0.5,
+of_five = {"5 × 420": [0.014, 0.028, 0.057, 0.113]}
+ends = list(WarmRestarts(420).cycle_ends(5))
+keep = {"eval_steps": ends, "keep_states": True}  # the snapshots are for below
+five = lab.sweep(
+    task, {"5 × 420": WarmRestarts(420)}, of_five, seeds, **keep, **settings
 )
 
+
+def at_end(runs):
+    """The same runs with their last evaluation alone."""
+    last = {name: values[..., -1:] for name, values in runs.metrics.items()}
+    return replace(runs, metrics=last, eval_steps=runs.eval_steps[-1:])
+
+
+final = at_end(result).joined(at_end(five))
+for name, grid, row in zip(
+    final.schedules, final.peaks, final.at("test_error"), strict=True
+):
+    pairs = zip(grid, 100 * row.mean(-1), strict=True)
+    print(f"{name:14}", *(f"{peak:6g}: {mean:.1f} %" for peak, mean in pairs))
+
 # %%
-lab.claim(
-    "300, 600, 1200 less one cosine (points)",
-    error["300, 600, 1200"] - error["one cosine"],
-    below=5,
-)
+text, one = "at the end: {} less one cosine", "one cosine"
+less = {name: final.compare(name, one) for name in final.schedules if name != one}
+rows = [
+    lab.claim(text.format(name), effect, above=0, unit="points")
+    if name == "5 × 420"
+    else lab.measure(text.format(name), effect, unit="points")
+    for name, effect in less.items()
+]
+lab.claims(rows)
 
 # %% [markdown]
-# Five equal cycles cost two points and more, doubling cycles one or two; the last cycle of the doubling plan has
+# Five equal cycles cost 3.3 points [2.6, 4.0]; cycles that double 1.7 [0.9, 2.4], the last of them has
 # more than half of the run to itself. So cutting costs, as on the quadratic from 300 steps on: noise counts in this
-# run, as chapters 3 and 4 found. The straight line of chapter 3 is ahead of
-# them all, so the cosine is not even the strongest rival. (The intervals do not cover the luck of tuning on four
-# seeds.)
+# run, as chapters 3 and 4 found. At the common peak of the first figure the doubling cycles and the cosine end about level; the cosine's own peak is higher. The table also shows what the peak does: at 0.16 every row is lost, and cycles stand a high peak less well than one
+# cosine does. (This network has not fitted its training set. Below is one that has.)
 #
 # And was the network ready at the ends? The first cycle *is* a cosine of 300 steps. For the second, train a
-# cosine of 900 steps with a peak of its own:
+# cosine of 900 steps with a peak of its own, beside the doubling plan at the peak that suits its end:
 
 # %%
 planned, own = {"cosine": CosineAnnealing(900)}, {"steps": 900, "batch_size": 16}
-tuned = lab.sweep(task, planned, grid, lab.seeds(4, "tune"), **own)
-single = lab.sweep(task, planned, tuned.best_peaks("val_error"), lab.seeds(12), **own)
-at_end = 100 * (result.at("test_error", 900)[1, 0] - single.at("test_error")[0, 0])
-lab.claim(
-    "end of the second cycle less a cosine of 900 steps (points)",
-    at_end,
-    no_difference=3,
-)
+single = lab.sweep(task, planned, [0.02, 0.04, 0.057, 0.08], seeds, **own)
+doubling = ["300, 600, 1200"]
+second, _ = anytime.judged(by=by_end, step=900, schedules=doubling)
+at_end_of_second = 100 * (second[doubling[0]] - single.judged()[0]["cosine"])
+text = "end of the second cycle less a cosine planned for 900 steps"
+lab.measure(text, at_end_of_second, unit="points")
 
 # %% [markdown]
-# So the doubling plan keeps its word to within a point or two. One run of 2,100 steps gives you networks for
+# So the doubling plan keeps its word: after 900 steps it is where a cosine planned for them would be, give or take a point and a half. One run of 2,100 steps gives you networks for
 # 300, 900 and 2,100 steps; three separate runs would have taken 3,300 and ended with a better last network. That is
 # the case for restarts, and the one that the paper's abstract makes: *anytime performance*, though at the ends of
 # cycles only.
@@ -294,43 +317,25 @@ loss = problem.loss(2.0 * hold.sample(1000))
 planned = {n: problem.tune(CosineAnnealing(n), n)[1] for n in (100, 200, 500, 1000)}
 ratios = {n: loss[n] / best for n, best in planned.items()}
 print({n: round(float(ratio), 2) for n, ratio in ratios.items()})
-lab.claim(
-    "hold, then 1/t, over a cosine planned for 1,000 steps (ratio)",
-    ratios[1000],
-    below=1,
-)
+text = "final loss of hold, then 1/t, over that of a cosine planned for 1,000 steps"
+lab.claim(text, ratios[1000], below=1, scale="ratio")
 
 # %% [markdown]
 # Once the flat part is over, it beats each cosine at that cosine's own stop. And the network?
 
 # %%
-hold = best_so_far(result, list(shapes).index("hold, then 1/t"))
-restarts = best_so_far(result, list(shapes).index("300, 600, 1200"))
-early, late = slice(0, 5), slice(5, None)  # here stopped at 300, 450, ..., 2,100
-less = {"early": (hold - restarts)[:, early], "late": (restarts - hold)[:, late]}
-lab.claim(
-    "stopped early: hold, then 1/t, less restarts (points)",
-    less["early"].mean(1),
-    above=2,
-)
-
-# %%
-lab.claim(
-    "stopped late: restarts less hold, then 1/t (points)",
-    less["late"].mean(1),
-    above=0.5,
-)
-
-# %%
-lab.claim(
-    "stopped at any step from 300 on: hold, then 1/t, less restarts (points)",
-    (hold - restarts).mean(1),
-    no_difference=2.5,
-)
+text = "stopped at {:,}: hold, then 1/t, less restarts"
+pair = ("hold, then 1/t", "300, 600, 1200")
+rows = []
+for stop in stops:
+    less = anytime.compare(*pair, by=by_end, step=stop)
+    rows.append(lab.measure(text.format(stop), less, unit="points"))
+lab.claims(rows)
 
 # %% [markdown]
-# On the network neither is better at all times. This one falls too late for the early stops and is ahead at the late ones, and
-# over all stops they differ by about a point, in different directions in different draws of the seeds. It needs no plan of the end and no cycles.
+# (Best network so far, both peaks tuned for the end.) On the network neither is better at all stops. This one falls too late for the first, where it
+# is 12 points behind [10, 14], is ahead by 3.5 [1.6, 5.4] at 1,500, and ends 0.7 points [0.0, 1.5] behind the doubling plan. It needs no plan of the end and no
+# cycles.
 #
 # The paper's own table (test error in per cent, Wide ResNet 28-10, median of five runs):
 #
@@ -356,31 +361,51 @@ lab.claim(
 # snapshots and look. A falling line proves little by itself, since two points on one descent are joined by one; what counts is
 # whether restarts add a hump that one cosine has not got.
 #
-# > **Predict.** Draw the training loss along the line from the first of five snapshots to the last, from the fourth
-# > to the last, from step 420 to step 2,100 of one cosine, and between the ends of two independent runs. Which
-# > lines have a hump?
+# The question only makes sense where a snapshot is near a minimum. On MNIST-1D a cycle of 420 steps is 1.7 epochs, and the first
+# snapshot has not fitted its training set by far. So here is a second regime: 3,000 real digits of 14 × 14 pixels, one hidden layer of 64
+# units, batches of 32, five cycles of 8 epochs (744 steps), and one cosine over the 40.
 
 # %%
-rates, five = grid[1:], {"5 × 420": WarmRestarts(420)}
-judged = lab.sweep(task, five, rates, lab.seeds(12), **keep, **settings)
-one = {"one cosine": CosineAnnealing(T)}
-keep = {"eval_steps": [420, T], "keep_states": True}
-alone = lab.sweep(task, one, [rates[1]], lab.seeds(12), **keep, **settings)
+images, epochs = lab.images_task(hidden=(64,)), 8
+six = seeds[:6]
+length = epochs * (3000 // 32)  # steps of a cycle
+settings = {"steps": 5 * length, "batch_size": 32}
+grid = [0.05, 0.1, 0.2, 0.4]
+in_cycles = lab.sweep(
+    images,
+    {"5 × 744": WarmRestarts(length)},
+    grid,
+    six,
+    eval_steps=[length * i for i in range(1, 6)],
+    evaluate=["train", "val", "test"],
+    keep_states=True,
+    **settings,
+)
+keep = {"eval_steps": [length, 5 * length], "keep_states": True}
+alone = lab.sweep(
+    images, {"one cosine": CosineAnnealing(5 * length)}, grid, six, **keep, **settings
+)
+for peak, row in zip(grid, in_cycles.metrics["train_error"][0].mean(1), strict=True):
+    cycles = ", ".join(f"{100 * error:.2f}" for error in row)
+    print(f"peak {peak:4}: training error after each cycle {cycles} %")
 
-
-def snapshot(runs, rate, seed, cycle):
-    """The network at the end of a cycle, counted from 0."""
-    return runs.model("5 × 420", rate, seed, ends[cycle])
-
+# %% [markdown]
+# At the peaks 0.1 and 0.2 every snapshot from the second on gets more than 99.5 % of its training set right, from the third on nearly all of it.
+# On MNIST-1D the peak is 0.057 and nothing is fitted; there the lines only say how one descent runs.
+#
+# > **Predict.** Draw the training loss along the line from the first of five snapshots to the last, from the second
+# > to the last, from the end of the first cycle to that of the run in one cosine, and between the ends of two independent runs. Which
+# > lines have a hump?
 
 # %%
 a = np.linspace(0, 1, 11)
 
 
 @torch.no_grad()
-def along(first, last):
-    """Training loss at the weights (1 - a) first + a last."""
-    x, y = task.data.split("train")
+def along(task, first, last, seeds):
+    """Loss at the weights (1 - a) first + a last, on what these seeds train on."""
+    drawn = [task.data.draw(seed).split("train") for seed in seeds]
+    x, y = (torch.cat(part) for part in zip(*drawn, strict=True))
     pairs = list(zip(first.parameters(), last.parameters(), strict=True))
     between, losses = copy.deepcopy(first), []
     for share in a:
@@ -390,43 +415,69 @@ def along(first, last):
     return np.array(losses)
 
 
+def snapshot(runs, peak, seed, i=-1):
+    """The network at evaluation i: the end of a cycle, counted from 0."""
+    return runs.model(runs.schedules[0], peak, seed, int(runs.eval_steps[i]))
+
+
 # %%
-tuned = rates[1]  # 0.057, the tuned peak or next to it
-seeds = judged.seeds
-
-
-def lines(rate, i, j):
-    """The line from snapshot i to snapshot j of every run."""
+def lines(runs, peak, i):
+    """The line from evaluation i to the last, of every run."""
+    ends = [(snapshot(runs, peak, s, i), snapshot(runs, peak, s)) for s in runs.seeds]
     return np.array(
-        [
-            along(snapshot(judged, rate, s, i), snapshot(judged, rate, s, j))
-            for s in seeds
-        ]
+        [along(runs.task, *pair, [s]) for pair, s in zip(ends, runs.seeds, strict=True)]
     )
 
 
-near, far = lines(tuned, 3, 4), lines(tuned, 0, 4)
-control = np.array(
-    [along(*(alone.model("one cosine", tuned, s, n) for n in (420, T))) for s in seeds]
-)
-others = np.array(
-    [
-        along(snapshot(judged, tuned, s, 4), snapshot(judged, tuned, r, 4))
-        for s, r in zip(seeds, seeds[1:] + seeds[:1], strict=True)
-    ]
-)
+def independent(runs, peak):
+    """The line from the end of every run to that of the next, on what both train on."""
+    walks = []
+    for s, r in zip(runs.seeds, runs.seeds[1:] + runs.seeds[:1], strict=True):
+        ends = snapshot(runs, peak, s), snapshot(runs, peak, r)
+        walks.append(along(runs.task, *ends, [s, r]))
+    return np.array(walks)
+
 
 # %%
-fig, ax = plt.subplots()
-color = figures.look("warm restarts")["color"]
-figures.band(ax, a, near, label="snapshot 4 to 5", color=color, linestyle="--")
-figures.band(ax, a, far, label="snapshot 1 to 5", color=color, linestyle=":")
-figures.band(ax, a, control, label="one cosine, 420 to 2,100", **figures.look("cosine"))
-figures.band(ax, a, others, label="two independent runs", color="black")
-figures.guessing(ax, 10)
-ax.legend()
-ax.set(xlabel="position on the line", ylabel="training loss (nats)", ylim=(0, 3.6))
-ax.set_title("Between snapshots there is no hump, between runs there is")
+cases = {  # the runs in cycles, those in one cosine, and the tuned peaks of both
+    "MNIST-1D": (five, result, 0.057, 0.08),
+    "real digits": (in_cycles, alone, 0.2, 0.2),
+}
+walks = {
+    task: {
+        "snapshot 1 to 5": lines(runs, peak, 0),
+        "snapshot 2 to 5": lines(runs, peak, 1),
+        "one cosine": lines(whole, at, 0),
+        "two independent runs": independent(runs, peak),
+    }
+    for task, (runs, whole, peak, at) in cases.items()
+}
+
+# %%
+pink, blue = figures.look("warm restarts")["color"], figures.look("cosine")["color"]
+styles = dict(
+    zip(
+        walks["MNIST-1D"],
+        [(pink, ":"), (pink, "--"), (blue, "-"), ("black", "-")],
+        strict=True,
+    )
+)
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.9))
+for ax, (task_name, of_task) in zip(axes, walks.items(), strict=True):
+    for name, losses in of_task.items():
+        color, dashes = styles[name]
+        figures.band(ax, a, losses, label=name, color=color, linestyle=dashes)
+    ax.set(xlabel="position on the line", title=task_name)
+    ax.set_ylim(0, 1.5 * max(losses.max() for losses in of_task.values()))
+figures.guessing(axes[0], 10)
+axes[0].set(ylabel="training loss (nats)")
+axes[1].legend()
+fig.suptitle(
+    "Between snapshots there is no hump, between independent runs there is",
+    x=0.01,
+    ha="left",
+    fontweight="bold",
+)
 plt.show()
 
 
@@ -436,20 +487,30 @@ def hump(losses):
     return losses.max(1) - np.maximum(losses[:, 0], losses[:, -1])
 
 
-lab.claim("rise above the higher end, snapshot 4 to 5 (nats)", hump(near), below=0.05)
-
-# %%
-lab.claim("rise above the higher end, snapshot 1 to 5 (nats)", hump(far), below=0.15)
-
-# %%
-over_guessing = others.max(1) - math.log(10)
-lab.claim("independent runs: top of the line over guessing", over_guessing, above=0)
+rows = []
+for name, of_task in walks.items():
+    high, low = hump(of_task["two independent runs"]), hump(of_task["snapshot 2 to 5"])
+    rows += [
+        lab.claim(
+            f"{name}: hump between independent runs less snapshots 2 to 5",
+            high - low,
+            above=0,
+            unit="nats",
+        ),
+        lab.measure(f"{name}: hump between snapshots 2 and 5", low, unit="nats"),
+    ]
+lab.claims(rows)
 
 # %% [markdown]
-# Between independent runs the line passes over a top that is worse than guessing. Between snapshots it falls, as it does within
-# one cosine: at this peak the restarts show no sign of having gone elsewhere. They interrupt one descent, and cost
-# what they cost above. (A hump shows less than it seems to. A copy of a network with its hidden units in another order
-# computes the same function, and yet the line to it has in general a hump.)
+# The middle of a line between independent runs is far above both ends (on MNIST-1D worse than guessing). Between snapshots the line rises nowhere, as within
+# one cosine; on the digits both ends are fitted, so there the restarts had a chance to settle elsewhere. At a good peak they show no sign of having gone
+# elsewhere: they interrupt one descent. (Lines between independent runs are evaluated on the training sets of both.)
+#
+# A hump shows less than it seems to. A copy of a network with its hidden units in another order
+# computes the same function, and yet the line to it has in general a hump; once the units of one network are put in the other's order, most of
+# the hump can go (Entezari et al. 2022, Ainsworth et al. 2023). Curved paths of low loss join even independent minima (Garipov et al. 2018, Draxler et al. 2018);
+# Gotmare et al. (2019) find such paths between the snapshots of restarts and doubt that these are different minima. And runs that
+# share their first part stay connected by a straight line, if that part was long enough (Frankle et al. 2020).
 
 # %% [markdown]
 # ## Does an ensemble of snapshots beat one cosine?
@@ -463,116 +524,127 @@ lab.claim("independent runs: top of the line over guessing", over_guessing, abov
 
 
 # %%
-def ensemble_error(models, split="test"):
-    x, y = task.data.split(split)
-    wrong = ensemble_probabilities(models, x).argmax(-1) != y
-    return 100 * wrong.double().mean().item()
+def ensemble_errors(runs, split):
+    """Errors (%) of the ensembles of snapshots i, ..., 5: (i, peaks, seeds)."""
+    errors = np.zeros((5, runs.peaks.shape[1], len(runs.seeds)))
+    for j, peak in enumerate(runs.peaks[0]):
+        for k, seed in enumerate(runs.seeds):
+            x, y = runs.task.data.draw(seed).split(split)
+            models = [snapshot(runs, peak, seed, i) for i in range(5)]
+            each = torch.stack([ensemble_probabilities([m], x) for m in models])
+            for i in range(5):
+                wrong = each[i:].mean(0).argmax(-1) != y
+                errors[i, j, k] = 100 * wrong.double().mean()
+    return errors
 
 
-def by_peak(runs, first, split="test"):
-    """Error of the ensemble of the snapshots from `first` on: one row per rate."""
-    return np.array(
-        [
-            [
-                ensemble_error(
-                    [snapshot(runs, rate, s, i) for i in range(first, 5)], split
-                )
-                for s in runs.seeds
-            ]
-            for rate in rates
-        ]
-    )
+tests = {n: ensemble_errors(runs, "test") for n, (runs, *_) in cases.items()}
 
+cosines = {
+    "MNIST-1D": final.judged(schedules=[one])[0][one],
+    "real digits": alone.judged()[0][one],
+}
 
 # %%
-last, all_five = by_peak(judged, 4), by_peak(judged, 0)
-pink, blue = figures.look("warm restarts")["color"], figures.look("cosine")["color"]
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9))
-figures.band(
-    left, rates, last.T, marker="o", color=pink, linestyle=":", label="last snapshot"
-)
-figures.band(left, rates, all_five.T, marker="o", color=pink, label="ensemble of 5")
-level = np.tile(error["one cosine"][:, None], len(rates))
-figures.band(left, rates, level, color=blue, label="one cosine, tuned")
-gain = last - all_five
-half = lab.half_interval(gain)
-right.errorbar(rates, gain.mean(1), yerr=half, color=pink, marker="o", capsize=4)
-right.axhline(0, color="0.6", linewidth=1)
-for ax, label in (
-    (left, "test error (%)"),
-    (right, "gain on the last snapshot (points)"),
-):
-    ax.set(xscale="log", xlabel="peak learning rate", ylabel=label)
-    ax.set_xticks(rates, [f"{rate:.3f}" for rate in rates])
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.9))
+for ax, (name, errors) in zip(axes, tests.items(), strict=True):
+    rates = cases[name][0].peaks[0]
+    for i, dashes, label in ((4, ":", "last snapshot"), (0, "-", "ensemble of 5")):
+        half = lab.half_interval(errors[i])
+        ax.errorbar(
+            rates * (1.02 if i else 0.98),
+            errors[i].mean(1),
+            yerr=half,
+            color=pink,
+            linestyle=dashes,
+            marker="o",
+            capsize=3,
+            label=label,
+        )
+    ax.axhline(100 * cosines[name].mean(), color=blue, label="one cosine, tuned")
+    ax.set(xscale="log", xlabel="peak learning rate", title=name)
+    ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
     ax.minorticks_off()
-left.legend(loc="upper left")
-fig.suptitle("The ensemble gains where the peak is too high", fontweight="bold")
+axes[0].set(ylabel="test error (%)")
+axes[0].legend()
+fig.suptitle(
+    "The ensemble gains where the peak is too high",
+    x=0.01,
+    ha="left",
+    fontweight="bold",
+)
 plt.show()
 
 
 # %%
 def disagreement(models):
     """Share of test signals (%) on which the first and the last model differ."""
-    x, _ = task.data.split("test")
+    x, _ = task.data.draw(seeds[0]).split("test")  # the same for every seed
     with torch.no_grad():
         first, second = (models[i](x).argmax(-1) for i in (0, -1))
     return 100 * (first != second).double().mean().item()
 
 
-for rate, rise in zip(rates, (hump(lines(rate, 0, 4)) for rate in rates), strict=True):
-    pairs = [[snapshot(judged, rate, s, i) for i in (3, 4)] for s in seeds]
+for rate in five.peaks[0]:
+    rise = hump(lines(five, rate, 0))
+    pairs = [[snapshot(five, rate, s, i) for i in (3, 4)] for s in seeds]
     share = np.mean([disagreement(pair) for pair in pairs])
-    print(f"peak {rate:.3f}: hump 1 to 5 {rise.mean():.2f} nats, ", end="")
+    print(f"MNIST-1D, peak {rate:.3f}: hump 1 to 5 {rise.mean():.2f} nats, ", end="")
     print(f"snapshots 4 and 5 disagree on {share:.0f} %")
 
 # %% [markdown]
-# From 0.08 on the line from the first snapshot to the last has a hump: now restarts do take the network somewhere that the
-# straight line does not lead to. Only at 0.113 does the ensemble clearly gain on its last member, by
-# several points, and it is still far behind a run whose peak is right; at 0.04 the early members drag it down. So a gain over the
+# On MNIST-1D the line from the first snapshot to the last has a hump at 0.113, and not at the peaks below: there restarts do take the network somewhere that the
+# straight line does not lead to. There, too, the ensemble gains on its last member, 3.3 points [2.5, 4.1], and it is still far behind a run whose
+# peak is right; at 0.057 the early members drag it down. On the digits the picture is the same, in small. So a gain over the
 # last snapshot says little. Give the ensemble what suits *it*: the peak, and the number of early snapshots to
-# leave out, chosen by its own validation error on the tuning seeds.
+# leave out, chosen for every seed by the validation error of the others.
+
 
 # %%
-lab.claim("peak 0.057: gain of the ensemble on its last (points)", gain[1], below=1)
+def chosen(name):
+    """The test error of the ensemble that the other seeds choose by validation error."""
+    runs, n = cases[name][0], len(cases[name][0].seeds)
+    val = ensemble_errors(runs, "val").reshape(-1, n)
+    best = (val.sum(1, keepdims=True) - val).argmin(0)
+    first, peak = np.divmod(best, runs.peaks.shape[1])
+    print(f"{name}: peak {np.unique(runs.peaks[0][peak])}", end=", ")
+    print(f"from snapshot {np.unique(first + 1)} on")
+    return tests[name][first, peak, np.arange(n)]
 
-# %%
-lab.claim("peak 0.113: gain of the ensemble on its last (points)", gain[3], above=1)
 
-# %%
-by_choice = np.array([by_peak(tuning, first, "val").mean(1) for first in range(4)])
-first, k = np.unravel_index(by_choice.argmin(), by_choice.shape)
-print(f"peak {rates[k]:.3f}, without the first {first} of 5 snapshots")
-best_ensemble = by_peak(judged, first)[k]
-lab.claim(
-    "best snapshot ensemble less one cosine (points)",
-    best_ensemble - error["one cosine"],
-    above=0,
-)
-
-# %%
-members = [alone.model("one cosine", tuned, s, T) for s in seeds]
-groups = [members[i : i + 4] for i in (0, 4, 8)]
-of_four = [ensemble_error(group) for group in groups]
-print("four independent cosines:", ", ".join(f"{e:.1f} %" for e in of_four), end="; ")
-print(f"two of them disagree on {np.mean([disagreement(g) for g in groups]):.0f} %")
+gain = tests["MNIST-1D"][4] - tests["MNIST-1D"][0]
+text = "MNIST-1D, peak {}: gain of the ensemble on its last snapshot"
+rows = [
+    lab.measure(text.format(0.057), gain[2], unit="points"),
+    lab.measure(text.format(0.113), gain[3], unit="points"),
+]
+for name in cases:
+    less = chosen(name) - 100 * cosines[name]
+    text = f"{name}: best snapshot ensemble less one cosine"
+    rows.append(lab.measure(text, less, unit="points"))
+less = in_cycles.judged()[0]["5 × 744"] - cosines["real digits"]
+text = "real digits: five cycles less one cosine, at the end"
+rows.append(lab.measure(text, 100 * less, unit="points"))
+lab.claims(rows)
 
 # %% [markdown]
-# At equal cost one cosine is better than the best ensemble of snapshots that validation could find. Independent
-# runs make a good ensemble, at four times the cost (whether one run of four times the length would have done as well, we
-# did not ask). What an ensemble needs is members that are each good and err in different places; restarts at a good
-# peak change too little, and at a high one too much.
+# At equal cost the ensemble that validation picks on MNIST-1D, the last two snapshots, is 2.9 points [2.1, 3.7] behind one cosine. On the digits, where cutting the cosine costs
+# nothing that we can see (0.2 points [−0.2, 0.7]), the ensemble gains nothing that we can see either (0.3 behind [−0.2, 0.8]; what
+# matters there is half a point). What an ensemble needs is members that are each good and err in different places; restarts at a good
+# peak change too little, and at a high one too much. Fort et al. (2019) find the same of the members: snapshots of one run predict alike, independent
+# runs do not.
 #
 # Published snapshots do pay at equal cost. Against one cosine of 200 epochs (3.86 and 19.98 %), three snapshots of a run of
 # 150 reach 3.51 and 17.75 % on CIFAR-10 and CIFAR-100, and three snapshots of each of 16 runs 3.14 and 16.21 %
 # (Loshchilov and Hutter, table 2). Huang et al. go from 3.74 to 3.44 % and from 19.25 to 17.41 % with DenseNets, and find a bump in test
-# error on most of the lines between their snapshots. Why there and not here we have not tested. A guess: their cycles of
-# many epochs leave less distance to go, so that a cycle can afford to go elsewhere.
+# error on most of the lines between their snapshots. Why there and not here we have not tested. Cycles long enough to fit the training set are not
+# all of it: on the digits they are.
 
 # %% [markdown]
 # ## Folklore and pitfalls
 #
-# **"Restarts escape local minima."** At a good peak we saw no sign of it. At a peak that is too high they do go
-# elsewhere, and it does not pay.
+# **"Restarts escape local minima."** At a good peak we saw no sign of it, fitted or not. At a peak that is too high they do go
+# elsewhere, and it does not pay here.
 #
 # **A pitfall: the run that ends six steps after a restart.** 1,000 steps, $T_0 = 142$, $T_{\text{mult}} = 2$: the
 # third cycle ends at step 994, and the rest is spent at the full peak.
@@ -582,13 +654,12 @@ shape = WarmRestarts(142, T_mult=2)
 peak, _ = problem.tune(shape, 994)
 loss = problem.loss(peak * shape.sample(1000))
 print(f"loss after 994 steps {loss[994]:.2g}, after 1,000 {loss[1000]:.2g}")
-lab.claim(
-    "six steps after the restart (ratio of losses)", loss[1000] / loss[994], above=3
-)
 try:
     shape.check_end(1000)
 except ValueError as message:
     print(message)
+text = "loss six steps after the restart over that before it"
+lab.claim(text, loss[1000] / loss[994], above=margin.ratio, scale="ratio")
 
 # %% [markdown]
 # Ask `check_end` before the run, or let `cycle_ends` set its length. If you were stopped in
@@ -641,16 +712,17 @@ print(len(snapshots), ensemble_probabilities(snapshots, torch.zeros(5, 40)).shap
 #
 # - Cycle $i$ has $T_0\,T_{\text{mult}}^{\,i}$ steps; with $T_{\text{mult}}>1$ cycles get longer, and the peak
 #   stays.
-# - Doubling cycles make a run that is ready at the end of each, to within a point or two, and one or two points worse
-#   at the end. Five equal cycles cost more. Stopped early, restarts were ahead of one long cosine; stopped
-#   late, behind it.
-# - Holding the peak and falling as $1/t$ needs no end and no cycles, and over all stops did about as well.
+# - Doubling cycles make a run that is ready at the end of each, and 1.7 points [0.9, 2.4] worse at the end of the run. Five equal
+#   cycles cost 3.3 [2.6, 4.0], on a network that has not fitted its training set; on one that has, 0.2 [−0.2, 0.7].
+# - Stopped at 300 or 900 of 2,100 steps, restarts were ahead of a cosine tuned for the end; stopped at 1,500, behind it. A cosine
+#   tuned for step 900 was no worse there.
+# - Holding the peak and falling as $1/t$ needs no end and no cycles, and ended 0.7 points [0.0, 1.5] behind the doubling cycles.
 # - On the quadratic restarts cost nothing when distance limits the run, and a factor of two and more when
 #   noise does.
-# - At a good peak the restarts showed no sign of reaching other minima; humps between snapshots appear at peaks
-#   that are too high.
-# - Snapshot ensembles gained on their last member only there, and the best of them lost to one cosine of the same
-#   cost.
+# - At a good peak the restarts showed no sign of reaching other minima, on a fitted network either; humps between snapshots
+#   appear at peaks that are too high.
+# - Snapshot ensembles gained on their last member only there. On MNIST-1D the best of them lost to one cosine of the same
+#   cost; on the digits we see no difference.
 # - End the run where a cycle ends.
 #
 # A restart jumps up in one step. The next chapter climbs as slowly as it falls.
@@ -664,6 +736,18 @@ print(len(snapshots), ensemble_probabilities(snapshots, torch.zeros(5, 40)).shap
 #
 # ## References
 #
+# - S. K. Ainsworth, J. Hayase, S. Srinivasa (2023). *Git re-basin: merging models modulo permutation symmetries.* ICLR.
+# - F. Draxler, K. Veschgini, M. Salmhofer, F. A. Hamprecht (2018). *Essentially no barriers in neural network energy
+#   landscape.* ICML.
+# - R. Entezari, H. Sedghi, O. Saukh, B. Neyshabur (2022). *The role of permutation invariance in linear mode connectivity
+#   of neural networks.* ICLR.
+# - S. Fort, H. Hu, B. Lakshminarayanan (2019). *Deep ensembles: a loss landscape perspective.* arXiv:1912.02757.
+# - J. Frankle, G. K. Dziugaite, D. M. Roy, M. Carbin (2020). *Linear mode connectivity and the lottery ticket hypothesis.*
+#   ICML.
+# - T. Garipov, P. Izmailov, D. Podoprikhin, D. Vetrov, A. G. Wilson (2018). *Loss surfaces, mode connectivity, and fast
+#   ensembling of DNNs.* NeurIPS.
+# - A. Gotmare, N. S. Keskar, C. Xiong, R. Socher (2019). *A closer look at deep learning heuristics: learning rate restarts,
+#   warmup and distillation.* ICLR.
 # - G. Huang, Y. Li, G. Pleiss, Z. Liu, J. E. Hopcroft, K. Q. Weinberger (2017). *Snapshot ensembles: train 1, get
 #   M for free.* ICLR. (Figure 5: lines between snapshots.)
 # - I. Loshchilov, F. Hutter (2017). *SGDR: stochastic gradient descent with warm restarts.* ICLR. (Equation 5,
