@@ -104,8 +104,8 @@ def largest_hessian_eigenvalue(
 ) -> tuple[float, torch.Tensor]:
     """The largest eigenvalue of a loss's Hessian (its sharpness), by the Lanczos method.
 
-    One backward pass is built once; each iteration is one Hessian–vector product, about the cost
-    of another backward pass. The estimate is the largest eigenvalue of H on the space that the
+    One backward pass is built once; each iteration is one Hessian–vector product, which costs
+    about as much as one or two gradients. The estimate is the largest eigenvalue of H on the space that the
     products span, so it never lies above the true one. Needs memory for 33 vectors of d entries.
 
     Args:

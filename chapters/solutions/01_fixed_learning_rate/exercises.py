@@ -148,7 +148,7 @@ check.check_compare(compare)
 # ## 5. Beat the fixed rate (2 points, open-ended)
 #
 # On the chapter's noisy quadratic, over 300 steps, the best fixed rate ends at 1.65 times the loss
-# of the best schedule there is. Build a better shape from constants alone: `Constant(factor,
+# of the best schedule found. Build a better shape from constants alone: `Constant(factor,
 # total_iters=n)` lasts `n` steps, and `a.then(b)` puts one after the other; only the last may lack
 # `total_iters`. The checker finds the best peak for your shape and prints its score. 1.15 is asked for:
 # two constants come to about 1.2, so you need a third. How close can you come with four?
