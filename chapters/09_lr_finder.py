@@ -10,15 +10,15 @@
 # # 9 · The learning-rate finder
 #
 # **What you will see.** A rate with which a network learns under one optimizer and nothing under another; a test of 100 updates that
-# finds a usable peak for most problems; what that test measures; and what its answer costs you.
+# finds a usable peak for many problems; what that test measures; and what its answer costs you, over a short run and over a long one.
 #
 # **What you will do.** Write the test in ten lines, compare it with 64 short runs, and judge eight ways to read it on
-# 26 problems.
+# 13 problems.
 #
 # **What you need.** Chapters 1 to 8, or this much of them. A schedule is a *shape* whose factor multiplies the *peak*;
-# the best peak depends on shape and length of the run. A claim's line gives mean, 95 % interval and what it had
-# to satisfy; bands are the 10th to 90th percentile over seeds, lines the median; losses are in nats. About half a minute on two CPU
-# cores. `LRLIB_SEED` shifts every seed; `LRLIB_SCALE` multiplies the seeds.
+# the best peak depends on shape and length of the run. A table of claims gives mean, 95 % interval and what it had
+# to satisfy; bands are the 10th to 90th percentile over seeds, lines the median; losses are in nats. About 40 seconds on one CPU
+# core. `LRLIB_SEED` shifts every seed; `LRLIB_SCALE` multiplies the seeds.
 
 # %%
 import matplotlib.pyplot as plt
@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from lrlib import (
     Constant,
-    OneCycle,
     PolynomialDecay,
     ScheduledLR,
     Warmup,
@@ -44,17 +43,16 @@ from lrlib.lr_finder import (
     steepest,
     training_step,
 )
-from scipy import stats
 from torch import nn
 
 # %%
 figures.use_style()
 cross_entropy = nn.functional.cross_entropy
-mnist1d, digits = lab.load_mnist1d(), lab.load_digits()
+mnist1d, digits, images = lab.load_mnist1d(), lab.load_digits(), lab.load_images()
 
 
 def network(data, *hidden, activation="relu", loss=cross_entropy):
-    sizes = data.train_x.shape[1], *hidden, data.classes
+    sizes = data.x.shape[1], *hidden, data.classes
     return lab.Task(data, lambda: lab.mlp(*sizes, activation=activation), loss)
 
 
@@ -65,7 +63,7 @@ def network(data, *hidden, activation="relu", loss=cross_entropy):
 # hundreds of runs. Without them you guess. Here is a guess, 0.1, on two networks and two optimizers:
 
 # %%
-task, seeds = network(mnist1d, 100, 100), lab.seeds(8)
+task, seeds = network(mnist1d, 100, 100), lab.seeds(12)
 guesses = {
     "digits, SGD": (network(digits, 64), "sgd", "#0072B2", "-"),
     "MNIST-1D, SGD": (task, "sgd", "#D55E00", "--"),
@@ -93,7 +91,8 @@ plt.show()
 
 # %%
 last = guessed["MNIST-1D, AdamW"][:, -1]
-lab.claim("AdamW at 0.1: loss after 300 steps over ln 10", last / np.log(10), above=0.9)
+text = "AdamW at 0.1: loss after 300 steps over ln 10"
+lab.claims([lab.claim(text, last / np.log(10), above=0.9)])
 
 # %% [markdown]
 # The same number, and one of the three learns nothing. (Ten classes, guessed blindly, cost $\ln 10\approx 2.30$ nats.)
@@ -137,7 +136,7 @@ def prepared(seed=0, batch_size=16):
     """A new network, its optimizer, and a step on its batches."""
     model = task.model(seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    x, y = task.data.split("train")
+    x, y = task.data.draw(seed).split("train")
     order = lab.batches(seed, len(x), 400, batch_size)
     step = training_step(model, cross_entropy, [(x[i], y[i]) for i in order])
     return model, optimizer, step
@@ -240,21 +239,19 @@ for n in (25, 100, 400, 1600):
         f"{n:5} updates: breaks down at {ceiling:.2f}, default {exact[n].default:.2f}"
     )
 
+# %%
 ceilings = np.array([edge(*curve(test)) for test in exact.values()])
-lab.claim("breakdown over 2/h: the lowest of four tests", ceilings.min() / 2, above=1)
-
-# %%
-lab.claim(
-    "breakdown over 2/h: the highest of four tests", ceilings.max() / 2, below=1.4
+falls = {name: values[1] / values[-1] for name, values in peaks.items()}
+lab.claims(
+    [
+        lab.claim(
+            "lowest breakdown of the four tests over 2/h", ceilings.min() / 2, above=1
+        ),
+        lab.measure("highest breakdown of the four tests over 2/h", ceilings.max() / 2),
+        lab.claim("best fixed rate: 100 steps over 3,000", falls["constant"], above=2),
+        lab.claim("best linear peak: 100 steps over 3,000", falls["linear"], above=2),
+    ]
 )
-
-# %%
-fall = peaks["constant"][1] / peaks["constant"][-1]
-lab.claim("best fixed rate: 100 steps over 3,000", fall, above=8)
-
-# %%
-fall = peaks["linear"][1] / peaks["linear"][-1]
-lab.claim("best linear peak: 100 steps over 3,000", fall, above=4)
 
 # %% [markdown]
 # The test measures a *ceiling*, that of a fixed rate. It breaks down where training would: a third above $2/h_{\max}$ with 25 updates, at it with 1,600. A divergence takes a few steps to
@@ -296,24 +293,33 @@ plt.show()
 # %%
 low = np.array([minimum(*curve(t)) for t in tested])
 lowest = np.array([minimum(many, smooth(many, row, 0.1)) for row in after])
-ratio = low / lowest
-lab.claim("rate of the minimum: test over runs", ratio, scale="ratio", above=1.5)
 
 
-# %%
 def after_100(rate_of_seed):
     """Loss after 100 steps at a fixed rate, one rate for each seed."""
     pairs = zip(rate_of_seed, after, strict=True)
     return np.array([np.interp(np.log(r), np.log(many), row) for r, row in pairs])
 
 
+# %%
 lost = after_100(low) - after_100(low / 4)
-lab.claim("100 steps at the test's minimum less at a quarter (nats)", lost, above=0.1)
+text = "100 steps at the test's minimum less at a quarter of it"
+lab.claims(
+    [
+        lab.claim(
+            "rate of the minimum: test over runs", low / lowest, scale="ratio", above=1
+        ),
+        lab.measure(text, lost, unit="nats"),
+    ]
+)
 
 # %% [markdown]
 # Compare the two with some care: one is the loss on validation data after 100 steps, the other that of single batches, smoothed, which flattens it. But the shift is too large for that: the test's minimum is
-# about four times the rate that the 64 runs prefer, and 100 steps at it cost several tenths of a nat. It is what one would expect. Each rate has one step to act, so the loss shows what the rates
+# three to four times the rate that the 64 runs prefer (3.5 [2.8, 4.4]), and 100 steps at it end 0.39 nats [0.29, 0.50] above 100 steps at a quarter of it. It is what one would expect. Each rate has one step to act, so the loss shows what the rates
 # *before* it have done; while it still falls from their work, the rate has already passed the cliff. "Pick the minimum" is wrong for a fixed rate.
+#
+# For the same reason there is a failure that the test cannot see. It is itself a warm-up: every rate meets weights that smaller rates have prepared. What fails only when a run *begins* at its peak, as in chapter 8, does not
+# fail here. A suggestion is that of a run with a warm-up.
 
 # %% [markdown]
 # ## A longer test gives a lower answer
@@ -337,7 +343,7 @@ refused = {
     for value, found in results.items()
     if (n := sum(t.reason is not None for t in found))
 }
-print("refused, of 8:", refused)
+print(f"refused, of {len(seeds)}:", refused)
 
 
 # %%
@@ -353,59 +359,62 @@ looks = {"minimum": ("#D55E00", "--"), "steepest": ("#56B4E9", "-.")}
 looks["default"] = ("#000000", "-")
 fig, axes = plt.subplots(2, 2, figsize=(9.4, 6.4), sharey=True)
 for ax, (name, (label, values)) in zip(axes.flat, settings.items(), strict=True):
-    for rule, (color, dashes) in looks.items():
+    apart = (values[-1] / values[0]) ** 0.015  # bars beside each other
+    for k, (rule, (color, dashes)) in enumerate(looks.items()):
         found = [read(moved[name][value], rules[rule]) for value in values]
         middle = [np.median(f) for f in found]
-        spread = [
-            [m - f.min(), f.max() - m] for m, f in zip(middle, found, strict=True)
-        ]
+        ends = [f.min() for f in found], [f.max() for f in found]
+        spread = np.subtract(middle, ends[0]), np.subtract(ends[1], middle)
         line = {"color": color, "linestyle": dashes, "capsize": 3, "marker": "o"}
-        ax.errorbar(values, middle, np.transpose(spread), label=rule, **line)
+        at = np.array(values) * apart ** (k - 1)
+        ax.errorbar(at, middle, spread, label=rule, **line)
     ax.set(xscale="log", yscale="log", xlabel=label, ylabel="suggested rate")
     ax.set_xticks(values, [f"{value:g}" for value in values])
     ax.minorticks_off()
 axes[0, 0].legend(loc="lower left")
-fig.suptitle(
-    "Eight times the updates, a quarter of the rate; the rest moves it about twofold",
-    fontweight="bold",
-)
+title = "Eight times the updates, a third of the rate; the rest moves it about twofold"
+fig.suptitle(title, fontweight="bold")
 plt.show()
 
+
 # %%
-moves = {
-    name: read(results[a], half_floor).mean() / read(results[b], half_floor).mean()
-    for name, a, b, results in (
-        ("100 updates over 800", 100, 800, moved["n"]),
-        ("first rate 1e-8 over 1e-3", 1e-8, 1e-3, moved["first"]),
-        ("batches of 256 over 16", 256, 16, moved["batch_size"]),
-        ("smoothing 0.05 over 0.4", 0.05, 0.4, moved["smoothing"]),
-    )
+def default_moves(name, a, b):
+    """The default at one value of a setting over that at another, seed by seed."""
+    pairs = zip(moved[name][a], moved[name][b], strict=True)
+    pairs = [pair for pair in pairs if not (pair[0].reason or pair[1].reason)]
+    over, under = (read(found, half_floor) for found in zip(*pairs, strict=True))
+    return over / under
+
+
+rows = {
+    "first rate 1e-8 over 1e-3": default_moves("first", 1e-8, 1e-3),
+    "batches of 256 over 16": default_moves("batch_size", 256, 16),
+    "smoothing 0.05 over 0.4": default_moves("smoothing", 0.05, 0.4),
 }
-for name, ratio in moves.items():
-    print(f"default, {name:26}: {ratio:.1f}")
 spread = read(moved["n"][100], half_floor)
 print(
     f"largest over smallest of {len(spread)} seeds: {spread.max() / spread.min():.1f}"
 )
-
-# %%
-pairs = zip(moved["n"][100], moved["n"][800], strict=True)
-pairs = [pair for pair in pairs if not (pair[0].reason or pair[1].reason)]
-short, long = (read(found, half_floor) for found in zip(*pairs, strict=True))
-lab.claim("default: 100 updates over 800", short / long, scale="ratio", above=2)
+text, updates = "default: 100 updates over 800", default_moves("n", 100, 800)
+lab.claims(
+    [
+        lab.claim(text, updates, scale="ratio", above=1),
+        *(lab.measure(f"default: {k}", v, scale="ratio") for k, v in rows.items()),
+    ]
+)
 
 # %% [markdown]
-# (Bars reach from the smallest to the largest of the seeds, eight less those on whose curve `find_lr` refuses to answer; the refusals are printed above.) A test eight times as long answers four times lower: more steps are spent at each rate, so the loss falls, and breaks down,
-# earlier. A lower first rate, a larger batch or less smoothing raise the answer, by up to a factor of two over these ranges. And so does chance: two seeds of the same test differ by a factor of 1.6
-# here, and by up to 2.6 with other values of `LRLIB_SEED`. So quote a suggestion with its test, and trust it to a factor of two at best. `find_lr` repeats the test three times for this reason.
+# (Bars reach from the smallest to the largest of the seeds, twelve less those on whose curve `find_lr` refuses to answer; the refusals are printed above.) A test eight times as long answers three times lower (3.1 [2.7, 3.5]): more steps are spent at each rate, so the loss falls, and breaks down,
+# earlier. A lower first rate, a larger batch or less smoothing raise the answer, by 1.6 to 1.8 from one end of these ranges to the other. And so does chance: of the twelve seeds of one and the same test the largest answer is twice the smallest.
+# So quote a suggestion with its test, and trust it to a factor of two at best. `find_lr` repeats the test three times for this reason.
 
 # %% [markdown]
 # ## Which reading is worth training with?
 #
-# Thirteen tasks, each with SGD (momentum 0.9) and AdamW, make 26 problems, 14 of 120 steps and 12 of 480, in batches of 32 (the language: 4). On each: a test from
-# three seeds; then, from two others, whole runs at every suggestion and on a grid of peaks, with a fixed rate, linear decay
-# and one-cycle. The measure is *regret*: the logarithm of the final validation loss at the suggestion over that at the best of all these peaks. A regret of 0.05 is a loss 5 % too high; above 1 (a loss 2.7 times too high) we
-# count 1, since lost is lost. One of the tasks is the badly scaled network of chapter 8.
+# Fourteen problems: small networks on four kinds of data, each with SGD (momentum 0.9) or AdamW in turn, in batches of 32. On each: a test from
+# three seeds; then, from two others, whole runs on a grid of ten peaks a factor 1.7 apart, at a fixed rate and with linear decay, over 100 steps, as many as the test has, and over
+# 1,000 (8 epochs of MNIST-1D, 32 of the digits). The measure is *regret*: the logarithm of the final validation loss at the suggestion, interpolated between peaks, over that at the best of them. A regret of 0.05 is a loss 5 % too high; above 1 (a loss 2.7 times too high) we
+# count 1, since lost is lost. One of the problems is the badly scaled network of chapter 8. Networks on the same data are cousins and not independent draws, so read an interval over problems as a narrow one.
 
 # %%
 noisy = digits.with_label_noise(0.2)
@@ -434,14 +443,13 @@ tasks = {
     "digits, squared": network(digits, 48, loss=lab.squared_error),
     "noisy digits, ReLU": network(noisy, 48),
     "noisy digits, linear": network(noisy),
-    "language": lab.language_task("pre", depth=1, width=8),
+    "images, ReLU": network(images, 48),
+    "images, tanh": network(images, 24, 24, activation="tanh"),
 }
 tuning, judging = lab.seeds(3, "tune"), lab.seeds(2)
 
 
 # %%
-
-
 def fastai(test):
     """fastai's valley with its smoothing: an average that lags, both ends cut off."""
     average, smoothed = 0.0, []
@@ -455,9 +463,9 @@ def fastai(test):
 
 
 # %%
-def suggested(task, optimizer, batch_size):
+def suggested(task, optimizer):
     """What each rule suggests, and three landmarks; None if the test is refused."""
-    found = tests(task, tuning, optimizer=optimizer, batch_size=batch_size)
+    found = tests(task, tuning, optimizer=optimizer, batch_size=32)
     losses = np.concatenate([test.losses for test in found])
     result = LRFinderResult(found[0].rates, losses)
     if result.reason:
@@ -477,192 +485,193 @@ def suggested(task, optimizer, batch_size):
 
 
 # %%
-def three(steps):
-    """The schedules that the suggestions are tried with."""
-    decays = {"linear": PolynomialDecay(steps), "one-cycle": OneCycle(steps)}
-    return {"fixed": Constant(), **decays}
+lengths = 100, 1000
 
 
-def judge(task, optimizer, batch_size, steps):
-    """Suggestions, landmarks, all peaks, and the loss at each: (schedules, peaks)."""
-    if (found := suggested(task, optimizer, batch_size)) is None:
+def judge(task, optimizer):
+    """Suggestions, landmarks, peaks; (schedule, length) -> loss at each peak."""
+    if (found := suggested(task, optimizer)) is None:
         return None
     rules, marks, start = found
     peaks = marks["floor"] * 1.7 ** np.arange(-6.0, 4.0)
-    peaks = np.unique(np.r_[peaks, list(rules.values())])
-    settings = {"batch_size": batch_size, "optimizer": optimizer, "evaluate": ["val"]}
-    runs = lab.sweep(task, three(steps), peaks, judging, steps=steps, **settings)
-    loss = np.nan_to_num(runs.at("val_loss"), nan=np.inf).mean(-1)
-    return rules, marks, peaks, np.minimum(loss, start)
+    settings = {"optimizer": optimizer, "evaluate": ["val"]}
+    kind, ends = {"fixed": Constant()}, lengths
+    runs = lab.sweep(
+        task, kind, peaks, judging, steps=ends[-1], eval_steps=ends, **settings
+    )
+    loss = {("fixed", n): runs.at("val_loss", n)[0] for n in lengths}
+    for n in lengths:
+        kind = {"linear": PolynomialDecay(n)}
+        runs = lab.sweep(task, kind, peaks, judging, steps=n, **settings)
+        loss["linear", n] = runs.at("val_loss")[0]
+    for use, values in loss.items():
+        loss[use] = np.minimum(np.nan_to_num(values, nan=np.inf).mean(-1), start)
+    return rules, marks, peaks, loss
 
 
 # %%
-judged, shapes = {}, ("fixed", "linear", "one-cycle")
+judged = {}
 for i, (name, what) in enumerate(tasks.items()):
-    for j, optimizer in enumerate(("sgd", "adamw")):
-        steps, batch_size = (120, 480)[(i + j) % 2], 32
-        if name == "language":
-            steps, batch_size = 120, 4
-        judged[name, optimizer] = judge(what, optimizer, batch_size, steps)
-refused = [problem for problem, found in judged.items() if found is None]
-print("problems:", len(judged), "refused:", refused)
+    judged[name] = judge(what, ("sgd", "adamw")[i % 2])
+answered = [name for name, found in judged.items() if found]
+print("problems:", len(judged), "refused:", sorted(set(judged) - set(answered)))
 
 
 # %% [markdown]
 # The four rules from above, half of the default, the minimum itself, and fastai's valley with fastai's own smoothing; and the *edge*, where half of the gain is lost again, divided by eight. But first the divisors, on one half of
-# the tasks, drawn at random: divide floor, minimum or edge by what?
+# the problems, drawn at random: divide floor, minimum or edge by what?
 
 
 # %%
-def regret(problem, rate, kinds):
-    """Log of loss over best loss, mean over schedules; 1 at most: lost is lost."""
+def regret(problem, rate, use):
+    """Log of the loss at a rate over the best loss; 1 at most: lost is lost."""
     _, _, peaks, loss = judged[problem]
-    rows = np.log([loss[shapes.index(kind)] for kind in kinds])
-    at = [np.interp(np.log(rate), np.log(peaks), row) - row.min() for row in rows]
-    return np.mean(np.minimum(at, 1))
+    row = np.log(loss[use])
+    return min(np.interp(np.log(rate), np.log(peaks), row) - row.min(), 1)
 
 
-order = np.random.default_rng(seeds[0]).permutation(list(tasks))
-first, second = (
-    [key for key in judged if judged[key] and key[0] in half]
-    for half in (order[:6], order[6:])
-)
-uses = {"a schedule that decays": ("linear", "one-cycle"), "a fixed rate": ("fixed",)}
-divisors = np.array([1, 1.5, 2, 3, 4, 6, 8, 12, 16])
+order = np.random.default_rng(seeds[0]).permutation(answered).tolist()
+first, second = order[:6], order[6:]
+uses = {
+    (kind, n): f"{kind}, {n:,} steps" for n in lengths for kind in ("linear", "fixed")
+}
+divisors = np.array([1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24])
 
 
-def divided(mark, divisor, kinds, problems):
-    return np.array([regret(p, judged[p][1][mark] / divisor, kinds) for p in problems])
+def divided(mark, divisor, use, problems):
+    return np.array([regret(p, judged[p][1][mark] / divisor, use) for p in problems])
 
 
 # %%
-fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9.4, 3.9))
+fig, axes = plt.subplots(2, 2, sharey=True, sharex=True, figsize=(9.4, 6.4))
 looks = {
     "floor": ("#000000", "-"),
     "minimum": ("#D55E00", "--"),
     "edge": ("#0072B2", "-."),
 }
-for ax, (use, kinds) in zip(axes, uses.items(), strict=True):
+for ax, (use, title) in zip(axes.flat, uses.items(), strict=True):
     for mark, (color, dashes) in looks.items():
-        mean = [divided(mark, d, kinds, first).mean() for d in divisors]
+        mean = [divided(mark, d, use, first).mean() for d in divisors]
         ax.plot(divisors, mean, marker="o", color=color, linestyle=dashes, label=mark)
         best = int(np.argmin(mean))
-        print(f"{use}: {mark} / {divisors[best]:g}, mean regret {mean[best]:.2f}")
-    ax.set(xscale="log", xlabel="divided by", title=use, ylim=(0, None))
-    ax.set_xticks(divisors, [f"{d:g}" for d in divisors])
+        print(f"{title}: {mark} / {divisors[best]:g}, mean regret {mean[best]:.2f}")
+    ax.set(xscale="log", title=title, ylim=(0, None))
+    ax.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
     ax.minorticks_off()
-axes[0].set_ylabel("mean regret on half of the tasks")
-axes[1].legend(loc="upper right")
-fig.suptitle(
-    "A ceiling, not a setting: divide it, and more for a fixed rate", fontweight="bold"
-)
+for ax in axes.flat:
+    ax.set(xlabel="divided by" if ax in axes[1] else "")
+    ax.set(ylabel="mean regret" if ax in axes[:, 0] else "")
+axes[1, 0].legend(loc="upper right")
+title = "A ceiling, not a setting: divide it, and more for a fixed rate or a long run"
+fig.suptitle(title, fontweight="bold")
 plt.show()
 
 # %% [markdown]
-# (Two problems are missing: on the badly scaled network `find_lr` refused to answer, since the loss starts far above $\ln 10$ and where training breaks down it is lower than at the start.) For a
-# schedule that decays, the floor wants to be divided by two, give or take; for a fixed rate by four. The minimum wants the same, since it lies beside the middle of the floor. The edge lies higher and wants about six for
-# a decay. Each landmark with its own divisor, they are about equally good; under other values of `LRLIB_SEED`, which draw another half, their order changes. The library takes half of the floor. Too low costs less than too
-# high, so in doubt divide by more. Now the other half:
-
-# %%
-rules = list(judged[second[0]][0])
-print(f"regret on the other half, {len(second)} problems: median [95 % interval], mean")
-print(" " * 15, *(f"{use:25}" for use in uses))
-for rule in rules:
-    row = f"{rule:16}"
-    for kinds in uses.values():
-        values = np.array([regret(p, judged[p][0][rule], kinds) for p in second])
-        low, high = stats.bootstrap(
-            (values,), np.median, method="percentile", rng=0
-        ).confidence_interval
-        text = f"{np.median(values):.2f} [{low:.2f}, {high:.2f}], {values.mean():.2f}"
-        row += f"{text:26}"
-    print(row)
+# (One problem is missing: on the badly scaled network `find_lr` refused to answer, since the loss starts far above $\ln 10$ and where training breaks down it is lower than at the start.) Over 100 steps of a
+# decay the floor wants to be divided by 1.5 or so, at a fixed rate by four; over 1,000 steps by six and by eight. The minimum wants the same, since it lies beside the middle of the floor; the edge lies higher and wants about twice as much. Each landmark with
+# its own divisor, they are about equally good. With six problems a divisor is known to a factor of two at best. But there is no divisor for all lengths, and the four panels say which way it goes. The library takes half of the floor, for a decay. Now the other half:
 
 
 # %%
-def more_than_default(rule, use):
-    """Regret of a rule less the default's: for each task, the mean over optimizers."""
-    found = {}
-    for problem, result in judged.items():
-        if result:
-            ours, its = (
-                regret(problem, result[0][r], uses[use]) for r in ("default", rule)
-            )
-            found.setdefault(problem[0], []).append(its - ours)
-    return np.array([np.mean(values) for values in found.values()])
+def regrets(rule, use, problems):
+    return np.array([regret(p, judged[p][0][rule], use) for p in problems])
 
 
-decays, fixed = uses
-for rule in ("minimum/10", "fastai's valley", "default/2"):
-    text = f"decays: regret of {rule} less the default's"
-    lab.claim(text, more_than_default(rule, decays), above=0, of="tasks")
+print(f"regret on the other half, {len(second)} problems: median, mean")
+print(" " * 15, *(f"{title:21}" for title in uses.values()))
+for rule in judged[second[0]][0]:
+    row = [regrets(rule, use, second) for use in uses]
+    cells = [f"{np.median(values):.2f}, {values.mean():.2f}" for values in row]
+    print(f"{rule:16}" + "".join(f"{cell:22}" for cell in cells))
 
 # %%
-text = "fixed rate: regret of the minimum less the default's"
-lab.claim(text, more_than_default("minimum", fixed), above=0, of="tasks")
+rows, rivals = [], {"linear": "fastai's valley", "fixed": "default/2"}
+for use, title in uses.items():
+    ours = regrets("default", use, second)
+    for rule in ("minimum", "minimum/10", rivals[use[0]]):
+        more = regrets(rule, use, second) - ours
+        text = f"{title}: regret of {rule} less the default's"
+        rows.append(lab.measure(text, more, of="problems"))
+lab.claims(rows)
+
 
 # %%
-for use in uses:
-    for rule in ("minimum", "edge/8", "steepest", "default/2", "minimum/10"):
-        more = more_than_default(rule, use)
-        interval = f"{more.mean():5.2f} ± {lab.half_interval(more):.2f}"
-        print(f"{use}: {rule:10} less default {interval}")
+def best_peak(problem, use):
+    _, _, peaks, loss = judged[problem]
+    return peaks[loss[use].argmin()]
+
+
+rows = []
+for kind in ("linear", "fixed"):
+    short, long = (
+        np.array([best_peak(p, (kind, n)) for p in answered]) for n in lengths
+    )
+    text = f"{kind}: best peak over 100 steps over that over 1,000"
+    rows.append(lab.measure(text, short / long, scale="ratio", of="problems"))
+lab.claims(rows)
 
 # %% [markdown]
-# (The claims are over all twelve tasks that were judged, both optimizers averaged, so that the default had the advantage of the half it was tuned on. And we had seen other runs of many of these tasks before the
-# library's rule was settled. The exercises judge it on problems that had no part in it.)
+# (Nothing here is a claim: seven problems are too few, and the library's two was settled on relatives of these problems before they were drawn anew. The exercises judge the rule on problems that had no part in it.)
 #
-# You were asked which you would train with. For a schedule that **decays**: by the mean regret, the default, with 0.09 on the other half; by the median, the minimum itself, with 0.05 against 0.07. The minimum is often just right and
-# now and then a disaster, which is what its mean says. We would rather lose a little always than everything now and then, so the library keeps the default; you may weigh it differently. Between the default, edge/8 and steepest
-# the data do not decide clearly. Minimum/10 and fastai's valley do cost: their loss is typically 40 % too high, since they stop far short of what a decaying schedule can use. (The valley read from a
-# curve without lag is worse still: it is fastai's smoothing, which lags, that makes the rule usable.)
+# You were asked which you would train with. The question lacked a number: for how long?
 #
-# For a **fixed rate** the minimum is clearly too high. Among the others we cannot decide; half of the default is lowest in the mean. So fastai's rules are not wrong, they answer another question: they are careful *settings* for a rate that will not fall.
+# **As many steps as the test.** For a schedule that decays, the default cost 6 % in the mean. Minimum/10 and fastai's valley stop far short of what the schedule can use: their regret is higher by 0.47 [0.10, 0.83] and 0.52 [0.12, 0.93].
+# The minimum itself has the lower median, 0.03 against 0.07, and the higher mean, by 0.13 [−0.20, 0.45]: often just right and now and then a disaster, with the sum undecided. We would rather lose a little always than everything now and then, so the library keeps the default; you may weigh it differently.
+# For a fixed rate the minimum costs 0.32 [0.00, 0.64] more than the default; between the default and its half we cannot decide.
+#
+# **Ten times as many.** The best peaks are lower: by 2.0 [1.4, 2.9] for the decay and 2.3 [1.4, 3.7] for the fixed rate, in the geometric mean over all thirteen (as far as the grid goes). The careful rules lose most of their cost: minimum/10 is 0.08 [0.01, 0.15] worse than the default for a decay, and the default has
+# lost its lead over its own half (0.04 against 0.05 in the mean). For a fixed rate they are now among the best, and the default is 0.13 [0.01, 0.26] worse than its half. The minimum costs 0.40 [0.09, 0.71] more than the default at a fixed rate, and 0.23 [−0.08, 0.54] for the decay.
+#
+# So fastai's rules are not wrong, they answer another question: they are careful *settings* for a rate that will not fall, or for a run much longer than the test. (The valley read from a
+# curve without lag is worse still over 100 steps: it is fastai's smoothing, which lags, that makes the rule usable.) Ten times is not a hundred times: of runs of 10,000 steps nothing here was measured.
 
 # %% [markdown]
 # ## Folklore and pitfalls
 #
-# **"The finder's value is optimal."** With a decaying schedule the default typically cost 7 % of the loss, in runs one to five times as long as the test, and it knew neither schedule nor length. Put three or four peaks around
-# it and run them.
+# **"The finder's value is optimal."** It knows neither schedule nor length. With a linear decay over as many steps as the test, the default cost 6 % of the loss in the mean of seven held-out problems. Put three or four peaks around
+# it, over the length that you will train, and run them.
 #
-# **"Pick the minimum."** As a fixed rate it is too high. As the peak of a decay it is often right, and sometimes ruinous.
+# **"Pick the minimum."** As a fixed rate it is too high. As the peak of a decay as short as the test it is often right, and sometimes ruinous.
 #
-# **A pitfall: the run is longer than the test.** Three narrow layers on the digits, SGD, linear decay over 120 steps and over 480; peaks up to the default:
+# **A pitfall: the run is longer than the test.** Three narrow layers on the digits, SGD, linear decay over 100 steps and over 1,000; peaks up to the default:
 
 # %%
-narrow = tasks["digits, deep"]
+narrow, many = tasks["digits, deep"], lab.seeds(16)
 found = tests(narrow, tuning, batch_size=32)
 losses = np.concatenate([test.losses for test in found])
 default = LRFinderResult(found[0].rates, losses).default
-levels, ended = default / np.array([16, 8, 4, 2, 1]), {}
+shares, ended = np.array([1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]), {}
 fig, ax = plt.subplots(figsize=(7.6, 3.6))
-for steps, color, dashes in ((120, "#0072B2", "-"), (480, "#D55E00", "--")):
-    shape = {"linear": PolynomialDecay(steps)}
-    runs = lab.sweep(narrow, shape, levels, seeds, steps=steps, evaluate=["val"])
+for steps, color, dashes in ((100, "#0072B2", "-"), (1000, "#D55E00", "--")):
+    shape, peaks = {"linear": PolynomialDecay(steps)}, default * shares
+    runs = lab.sweep(narrow, shape, peaks, many, steps=steps, evaluate=["val"])
     ended[steps] = np.nan_to_num(runs.at("val_loss")[0], nan=np.log(10))
     line = {"color": color, "linestyle": dashes, "marker": "o"}
-    figures.band(ax, levels, ended[steps].T, **line)
+    figures.band(ax, shares, ended[steps].T, **line)
     height = np.median(ended[steps][0]) + 0.15
-    figures.name_line(ax, levels[0] * 1.1, height, f"{steps} steps", color=color)
-ax.axvline(default, color="0.4", linewidth=1, linestyle=":")
-figures.name_line(ax, default * 0.72, 2.4, "default", color="0.3")
-ax.set(
-    xscale="log", xlabel="peak", ylabel="final validation loss (nats)", ylim=(0, 2.6)
-)
-ax.set_title("Over 120 steps the suggestion is right; over 480 it is ruinous")
+    figures.name_line(ax, shares[0] * 1.1, height, f"{steps:,} steps", color=color)
+ax.set(xscale="log", xlabel=f"peak, as a share of the default ({default:.2g})")
+ax.set(ylabel="final validation loss (nats)", ylim=(0, 2.6))
+ax.set_xticks(shares, ["1/16", "1/8", "1/4", "1/2", "1"])
+ax.minorticks_off()
+ax.set_title("Over 100 steps the suggestion is right; over 1,000 it is ruinous")
 plt.show()
 
 # %%
-short = ended[120][4] / ended[120][2]
-lab.claim("120 steps: default over a quarter of it", short, scale="ratio", below=1)
-
-# %%
-long = ended[480][4] / ended[480][2]
-lab.claim("480 steps: default over a quarter of it", long, scale="ratio", above=2)
+short, long = (ended[steps][4] / ended[steps][2] for steps in lengths)
+lab.claims(
+    [
+        lab.claim(
+            "100 steps: default over a quarter of it", short, scale="ratio", below=1
+        ),
+        lab.claim(
+            "1,000 steps: default over a quarter of it", long, scale="ratio", above=1
+        ),
+    ]
+)
 
 # %% [markdown]
-# The quadratic said so: the same test, another length, another answer. Before a long run, divide by more, or try a quarter as well.
+# Over 100 steps the suggestion ends at 0.26 times [0.23, 0.29] the loss of its quarter; over 1,000 at 6.9 times [5.2, 9.2]. The quadratic said so: the same test, another length, another answer. On the seven held-out problems, of which this is none, the default cost 4 % in the mean of 1,000 steps of decay; here it is ruinous. Before a long run, divide by more, or try a quarter as well.
 #
 # **A pitfall: the slope per rate.** Which rate is *steepest* depends on the axis. Per unit of the rate, instead of per decade, the slope is largest at the left edge of the
 # picture, where noise is divided by tiny steps; without noise it still favours small rates. One widely used finder does this (Lightning, issue 21141). A curve whose steepest point lies at $10^{-2.5}$:
@@ -688,7 +697,7 @@ torch.manual_seed(0)
 fragile = nn.Sequential(
     nn.Linear(40, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 10)
 )
-x, y = mnist1d.split("train")
+x, y = mnist1d.draw(seeds[0]).split("train")
 loader = torch.utils.data.DataLoader(
     torch.utils.data.TensorDataset(x, y), batch_size=64, shuffle=True
 )
@@ -819,12 +828,12 @@ print(found)
 # ## Summary
 #
 # - A range test is a short run whose rate grows geometrically; write down the loss *after* each update. It is a schedule, and ten lines.
-# - It measures a ceiling. Its minimum lay at about four times the rate that 100-step runs preferred.
-# - It cannot know your schedule or the length of your run. On the quadratic the best fixed rate falls tenfold from 100 to 3,000 steps; a network for which the suggestion was right over 120 steps
-#   was ruined by it over 480.
-# - Its answer moves with its settings: four times lower from a test eight times as long, up to twofold with first rate, batch, smoothing or seed.
-# - As the peak of a decay the default (half of the floor) cost 7 % of the loss in the median of held-out problems; minimum/10 and fastai's valley cost 40 %. The minimum itself has the better median and disasters. For a fixed rate
-#   the minimum is too high, and half of the default is safe.
+# - It measures a ceiling. Its minimum lay at 3.5 times [2.8, 4.4] the rate that 100-step runs preferred. It is a warm-up, and blind to what fails without one.
+# - It cannot know your schedule or the length of your run. On the quadratic the best fixed rate falls elevenfold from 100 to 3,000 steps; a network for which the suggestion was right over 100 steps
+#   was ruined by it over 1,000.
+# - Its answer moves with its settings: 3.1 times [2.7, 3.5] lower from a test eight times as long, up to twofold with first rate, batch, smoothing or seed.
+# - For a decay as long as the test the default (half of the floor) cost 6 % of the loss in the mean of seven held-out problems; minimum/10 and fastai's valley cost some 0.5 more in its logarithm [0.1, 0.9]. Over ten times as many steps that
+#   shrinks to 0.08 [0.01, 0.15] and 0.13 [0.02, 0.25]. As a fixed rate over the longer run the minimum cost 0.40 [0.09, 0.71] more than the default, and half of the default 0.13 [0.01, 0.26] less.
 # - A finder must leave no trace, keep the ratios of the groups, and refuse when there is nothing to read.
 #
 # The suggestion rose with the batch size in this chapter. Does the best peak, and by what rule?
