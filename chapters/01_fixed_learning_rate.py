@@ -411,6 +411,8 @@ ratios = {
     whole.format(0.0055): (long[small] / long[middle], {"above": matters}),
 }
 best_rates = rates[short.argmin(0)] / rates[long.argmin(0)]
+
+# %%
 lab.claims(
     [
         *(
@@ -715,6 +717,8 @@ rises = 100 * (np.diff(edge.train_loss[0], axis=-1) > 0).mean(-1)
 text = "late sharpness over 2/η, at η = "
 # nearer to its own limit than to that of half or twice the rate
 nearer = (0.71, 1.41)
+
+# %%
 lab.claims(
     [
         lab.claim(f"{text}0.2", settled_at[1], within=nearer, scale="ratio"),
@@ -887,7 +891,7 @@ for eta, losses in zip(rates[-3:], long[-3:], strict=True):
 # %%
 @torch.no_grad()
 def alive(eta, seed):
-    """Share (%) of training signals for which any unit of the last hidden layer responds."""
+    """Share (%) of training signals to which any unit of the last layer responds."""
     hidden = wide.model("constant", eta, seed)[:-1]
     return (
         100 * hidden(task.data.draw(seed).train_x).gt(0).any(-1).float().mean().item()

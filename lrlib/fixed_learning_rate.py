@@ -105,8 +105,9 @@ def largest_hessian_eigenvalue(
     """The largest eigenvalue of a loss's Hessian (its sharpness), by the Lanczos method.
 
     One backward pass is built once; each iteration is one Hessian–vector product, which costs
-    about as much as one or two gradients. The estimate is the largest eigenvalue of H on the space that the
-    products span, so it never lies above the true one. Needs memory for 33 vectors of d entries.
+    about as much as one or two gradients. The estimate is the largest eigenvalue of H on the space
+    that the products span, so it never lies above the true one. Needs memory for 33 vectors of d
+    entries.
 
     Args:
         loss: called once, without arguments; returns a scalar tensor that depends on `params`.
