@@ -104,6 +104,8 @@ def command(root, *names, jobs=2, **environment):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Python listens to it only if it was not ignored, as in some background jobs.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
