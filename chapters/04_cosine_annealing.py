@@ -218,7 +218,7 @@ print("best peaks by validation error:", best)
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 RECORDED = {
-    "too small (shifted images)": "mlp_shifted",
+    "network too small": "mlp_shifted",
     "a fifth of labels wrong": "mlp_noisy",
     "fitted completely": "mlp_clean",
 }
@@ -242,8 +242,8 @@ for title, name in RECORDED.items():
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
-limits = [(-1, 9), (-0.09, 0.09), *[(-0.8, 2.6)] * 3]
 fig, axes = plt.subplots(1, 5, sharey=True, figsize=(9.4, 2.9))
+limits = [(-1, 9), (-0.09, 0.09), *[(-0.8, 2.6)] * 3]
 for ax, limit, title in zip(axes, limits, panels, strict=True):
     for y, row in enumerate(reversed(rows)):
         e = panels[title][row]
@@ -254,11 +254,10 @@ for ax, limit, title in zip(axes, limits, panels, strict=True):
     ax.set_title(title, fontsize=9.5, fontweight="normal")
     ax.set(xlim=limit, ylim=(-0.6, 3.6))
 axes[0].set_yticks(range(4), list(reversed(rows)))
-fig.supxlabel("points of test error above the line; text: nats (95 % intervals)")
-finding = (
-    "A constant rate loses where the network cannot fit, a cosine where steps are few"
-)
-fig.suptitle(finding, x=0.01, ha="left")
+unit = "points of test error above the line; text: nats (95 % intervals)"
+fig.supxlabel(unit, fontsize=10.5)
+title = "A constant rate loses where the network cannot fit, a cosine in short runs"
+fig.suptitle(title, x=0.01, ha="left")
 figures.show(
     "Test error less the line's in five panels, with 95 % intervals. Too few steps: "
     "constant seven points above, drop and cosine about two, cooldown within two. "
