@@ -39,10 +39,10 @@ FEWEST_INTERVALS = 100  # for a judgement on it: the share of fewer says little
 HEADER = """\
 # What other draws say
 
-`make audit` makes this table; `make test` fails when it does not belong to the chapters as they \
-are. It runs every chapter under {k} draws (`LRLIB_SEED` = {draws}) that no one looked at when the \
-claims were written: each shifts all seeds and draws other data. The committed notebooks show \
-draw 0.
+`make audit` makes this table; `tools/audit.py check` says whether it belongs to the chapters as \
+they are. It runs every chapter under {k} draws (`LRLIB_SEED` = {draws}) that no one looked at \
+when the claims were written: each shifts all seeds and draws other data. The committed notebooks \
+show draw 0.
 
 - **held**: in how many draws the claim was made and its evidence supported it.
 - **estimates**: the lowest and the highest among the draws.
