@@ -28,8 +28,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from audit_rows import FEWEST, chapter_section, coverage, fails_for, with_unit
-from audit_runs import Job, Progress, cores_for, digests, read_run, run_all, write
-from notebooks import Fault, escaped, evidence_rows, read_notebook
+from audit_runs import Job, Progress, cores_for, digests, read_run, run_all
+from notebooks import Fault, escaped, evidence_rows, read_notebook, write_whole
 
 DRAWS = tuple(range(101, 113))
 CHANCE = 1e-3  # of breaking in a fresh draw: every claim's is below
@@ -308,8 +308,8 @@ def write_audit(root: Path, sections: dict, draws: list[int], hashes: dict[str, 
         return "no chapter has all its runs"
     audit = {"draws": draws, "chapters": kept | sections}
     as_data, as_page = files(root)
-    write(as_data, as_json(audit))
-    write(as_page, as_markdown(audit, stale_chapters(audit, hashes)))
+    write_whole(as_data, as_json(audit))
+    write_whole(as_page, as_markdown(audit, stale_chapters(audit, hashes)))
     return ""
 
 

@@ -38,6 +38,7 @@ from notebooks import (
     notebook_environment,
     read_script,
     scripts_and_notebooks,
+    write_whole,
 )
 
 FORMAT = 1  # of the files in .audit/; part of every hash
@@ -206,9 +207,8 @@ def checksum(result: dict) -> str:
 
 
 def write_run(job: Job, root: Path, result: dict) -> None:
-    """Write all of it or nothing."""
     result = job._asdict() | result
-    write(job.file(root), json.dumps(result | {"checksum": checksum(result)}))
+    write_whole(job.file(root), json.dumps(result | {"checksum": checksum(result)}))
 
 
 def read_run(job: Job, root: Path) -> dict | None:
@@ -225,13 +225,6 @@ def read_run(job: Job, root: Path) -> dict | None:
     print(f"{path.relative_to(root)} is damaged; the run is made again", flush=True)
     path.unlink()
     return None
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
 
 
 # --------------------------------------------------------------------------------------

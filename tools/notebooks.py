@@ -155,11 +155,16 @@ def read_notebook(path: Path) -> NotebookNode:
     return notebook
 
 
-def write_notebook(notebook: NotebookNode, path: Path) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write all of it or nothing."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # of this process alone
+    unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, path)
+
+
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    write_whole(path, nbformat.writes(notebook) + "\n")
 
 
 def kept_metadata(cell: NotebookNode) -> dict:
@@ -625,7 +630,7 @@ def escaped(text: str) -> str:
 
 
 def write_claims(root: Path) -> None:
-    (root / "chapters" / "CLAIMS.md").write_text(claims_table(root), encoding="utf-8")
+    write_whole(root / "chapters" / "CLAIMS.md", claims_table(root))
 
 
 def check_claims(root: Path) -> list[str]:
