@@ -366,7 +366,7 @@ def test_unknown_chapters_and_bad_arguments(book, monkeypatch, capsys):
         ("chapters/01_first.py", "show(", "show (", ""),
     ],
 )
-def test_what_makes_an_audit_stale(book, path, old, new, changed):
+def test_what_makes_a_run_again(book, path, old, new, changed):
     before = audit_runs.digests(book)
     change(book / path, old, new)
     after = audit_runs.digests(book)
@@ -403,10 +403,11 @@ def test_the_hash_is_the_same_in_every_python():
 # --- check
 
 
-def committed(root, *texts):
+def committed(root, *texts, effect=9.0, n=8):
     """Write the notebooks of the book, the first with claims that say `texts`."""
-    keys = notebooks.ROW_KEYS
-    rows = [dict.fromkeys(keys) | {"kind": "claim", "text": text} for text in texts]
+    keys = [*notebooks.ROW_KEYS, *audit_runs.KEPT]
+    found = {"kind": "claim", "effect": effect, "low": 8.5, "high": 9.5, "n": n}
+    rows = [dict.fromkeys(keys) | found | {"text": text} for text in texts]
     shown = new_output("display_data", {notebooks.CLAIMS_DATA: {"rows": rows}})
     for name, outputs in {"01_first": [shown] if rows else [], "02_second": []}.items():
         cells = [new_code_cell("1", execution_count=1, outputs=outputs)]
@@ -439,16 +440,20 @@ def test_check_wants_the_draws_of_the_book(sound, monkeypatch, capsys):
 
 
 def test_check_sees_what_is_stale_or_missing(sound):
-    change(sound / "lrlib/lab/sweep.py", "1", "2")
+    stale, remake = "the audit of 01_first is stale: ", "; run: make audit NAME=01_first"
+    change(sound / "data/SHA256SUMS", "abc", "abd")
     assert audit.check(sound, DRAWS) == [
-        "the audit of 01_first is stale; run: make audit NAME=01_first"
+        f"{stale}the chapter's code or its data have changed{remake}"
     ]
-    change(sound / "lrlib/lab/sweep.py", "2", "1")
-    committed(sound, "better by far", "two and two", "two and two", "something else")
+    change(sound / "data/SHA256SUMS", "abd", "abc")
+    committed(sound, "better by far", "two and two", "something else")
     assert audit.check(sound, DRAWS) == [
-        "01_first, 'two and two' is in the notebook and not in chapters/audit.json",
-        "01_first, 'something else' is in the notebook and not in chapters/audit.json",
+        f"{stale}its notebook now shows another 'something else'{remake}"
     ]
+    committed(sound, "better by far")
+    assert f"{stale}its notebook now shows another 'two and two'{remake}" in audit.check(
+        sound, DRAWS
+    )
     write_book(sound.parent / "again")
     shutil.copy(sound.parent / "again/chapters/02_second.py", sound / "chapters/02_second.py")
     assert "02_second has not been audited; run: make audit NAME=02_second" in audit.check(
@@ -456,6 +461,35 @@ def test_check_sees_what_is_stale_or_missing(sound):
     )
     (sound / "chapters/audit.json").unlink()
     assert audit.check(sound, DRAWS) == ["chapters/audit.json is missing; run: make audit"]
+
+
+def test_an_audit_belongs_to_the_numbers_that_the_notebook_shows(sound):
+    texts = "better by far", "two and two"
+    change(sound / "lrlib/lab/sweep.py", "1", "2")  # seen once it changes a number
+    committed(sound, *texts, effect=9.4)  # within half an interval of 9
+    assert audit.check(sound, DRAWS) == []
+    for effect in (9.6, None):
+        committed(sound, *texts, effect=effect)
+        assert audit.check(sound, DRAWS)[0] == (
+            "the audit of 01_first is stale: its notebook now shows another 'better by far'; "
+            "run: make audit NAME=01_first"
+        )
+    committed(sound, *texts, n=0)  # a number without an interval
+    audit.run(sound, [], DRAWS, 2)
+    committed(sound, *texts, effect=9 + 1e-9, n=0)
+    assert audit.check(sound, DRAWS) == []
+    committed(sound, *texts, effect=9 + 1e-3, n=0)
+    assert "is stale" in audit.check(sound, DRAWS)[0]
+
+
+def test_check_sees_what_no_draw_showed(book):
+    (book / "chapters/02_second.py").unlink()
+    committed(book, "better by far", "two and two", "two and two")
+    (book / "chapters/02_second.ipynb").unlink()
+    audit.run(book, [], DRAWS, 2)
+    assert audit.check(book, DRAWS) == [
+        "01_first, 'two and two' is in the notebook and not in chapters/audit.json"
+    ]
 
 
 def test_check_sees_an_edited_page_and_damaged_data(sound):

@@ -7,8 +7,9 @@
 A draw is a value of LRLIB_SEED, which shifts every seed and every draw of data in the book. Each
 run of a chapter under a draw has a process and a core of its own, and is kept in .audit/; one that
 is there and still fits is not repeated, so an audit that was stopped goes on. What decides
-whether it fits is said in audit_runs.py, and how the chance that a fresh draw breaks a claim is
-estimated in audit_rows.py and, for readers, at the top of AUDIT.md.
+whether it fits is said in audit_runs.py. The two files belong to a chapter as long as its code, its
+data and the numbers in its notebook are those they were made with. How the chance that a fresh
+draw breaks a claim is estimated is said in audit_rows.py and, for readers, at the top of AUDIT.md.
 
 The exit status of `run` is 1 if a claim failed in any draw or was not reached, if its chance to
 break in a fresh draw is 1 in 1,000 or more, and, when all chapters were run, if coverage is not
@@ -25,10 +26,11 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from audit_rows import FEWEST, chapter_section, coverage, fails_for, with_unit
-from audit_runs import Job, Progress, cores_for, digests, read_run, run_all
+from audit_runs import Job, Progress, cores_for, digests, kept_row, read_run, run_all
 from notebooks import Fault, escaped, evidence_rows, read_notebook, write_whole
 
 DRAWS = tuple(range(101, 113))
@@ -98,7 +100,8 @@ def as_json(audit: dict) -> str:
 
     sections = []
     for name, section in sorted(audit["chapters"].items()):
-        parts = [f"{line(key)}: {line(section[key])}" for key in ("hash", "seconds", "stopped")]
+        keys = ("hash", "seconds", "stopped", "shown")
+        parts = [f"{line(key)}: {line(section[key])}" for key in keys]
         rows = ",\n".join(map(line, section["rows"]))
         parts.append(f'"rows": [\n{rows}\n]' if rows else '"rows": []')
         sections.append(f"{line(name)}: {{\n" + ",\n".join(parts) + "\n}")
@@ -144,7 +147,7 @@ def chapter_markdown(name: str, section: dict, stale: bool) -> str:
     lines = [f"\n## [{name}]({name}.ipynb)\n"]
     if stale:
         lines.append(
-            f"**Stale**: the chapter, lrlib or the data changed since. Run: "
+            f"**Stale**: the chapter, its data or its numbers changed since. Run: "
             f"`make audit NAME={name}`\n"
         )
     for where, message in stops(section):
@@ -228,6 +231,14 @@ def claim_faults(name: str, section: dict) -> Iterator[str]:
             yield f"{where} has no bound, and cannot fail"
 
 
+def unknown_faults(name: str, section: dict) -> Iterator[str]:
+    """What the notebook showed when the audit was made, and no draw did."""
+    known = Counter(row["text"] for row in section["rows"])
+    for text, n in Counter(text for text, *_ in section["shown"]).items():
+        if known[text] < n:
+            yield f"{name}, {text!r} is in the notebook and not in chapters/audit.json"
+
+
 def coverage_faults(audit: dict) -> Iterator[str]:
     found = coverage(all_rows(audit))
     if found.count < FEWEST_INTERVALS:
@@ -241,7 +252,8 @@ def check(root: Path, draws: Iterable[int] = DRAWS) -> list[str]:
     audit = read_audit(root)
     if audit is None:
         return ["chapters/audit.json is missing; run: make audit"]
-    faults, hashes = [], digests(root)
+    faults, hashes = [], digests(root, library=False)
+    stale = stale_chapters(root, audit)
     if audit["draws"] != list(draws):
         faults.append(f"chapters/audit.json is of the draws {audit['draws']}")
     for name in sorted({*hashes, *audit["chapters"]}):
@@ -250,34 +262,59 @@ def check(root: Path, draws: Iterable[int] = DRAWS) -> list[str]:
             faults.append(f"chapters/audit.json has {name}, which is no chapter; run: make audit")
         elif section is None:
             faults.append(f"{name} has not been audited; {remake}")
-        elif section["hash"] != hashes[name]:
-            faults.append(f"the audit of {name} is stale; {remake}")
+        elif name in stale:
+            faults.append(f"the audit of {name} is stale: {stale[name]}; {remake}")
         else:
-            faults += [*claim_faults(name, section), *committed_faults(root, name, section)]
-    stale = stale_chapters(audit, hashes)
+            faults += [*claim_faults(name, section), *unknown_faults(name, section)]
     if not stale:
         faults += coverage_faults(audit)
     path = files(root)[1]
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    if text not in (as_markdown(audit, stale), as_markdown(audit, set())):
+    if text not in (as_markdown(audit, set(stale)), as_markdown(audit, set())):
         faults.append("chapters/AUDIT.md is not what chapters/audit.json makes; run: make audit")
     return faults
 
 
-def committed_faults(root: Path, name: str, section: dict) -> Iterator[str]:
-    """Claims in the committed notebook that the audit does not know."""
+def stale_chapters(root: Path, audit: dict) -> dict[str, str]:
+    """The chapters to which the audit no longer belongs, each with the reason.
+
+    A change of lrlib is seen in the numbers of the notebook, once that has been built again.
+    """
+    found, hashes = {}, digests(root, library=False)
+    for name, section in audit["chapters"].items():
+        if section["hash"] != hashes.get(name):
+            found[name] = "the chapter's code or its data have changed"
+        elif (root / "chapters" / f"{name}.ipynb").exists():  # if not, tools/notebooks.py tells
+            if moved := moved_row(section["shown"], shown(root, name)):
+                found[name] = f"its notebook now shows another {moved!r}"
+    return found
+
+
+def shown(root: Path, name: str) -> list[list]:
+    """[text, estimate, half the interval's width] of every row in the committed notebook."""
     path = root / "chapters" / f"{name}.ipynb"
-    if not path.exists():
-        return  # tools/notebooks.py tells
-    shown = [row for cell in read_notebook(path).cells for row in evidence_rows(cell)]
-    known = Counter(row["text"] for row in claims_of(section))
-    for text, n in Counter(row["text"] for row in shown if row["kind"] == "claim").items():
-        if known[text] < n:
-            yield f"{name}, {text!r} is in the notebook and not in chapters/audit.json"
+    cells = read_notebook(path).cells if path.exists() else []
+    rows = [kept_row(row) for cell in cells for row in evidence_rows(cell)]
+    return [[row["text"], row["effect"], half_width(row)] for row in rows]
 
 
-def stale_chapters(audit: dict, hashes: dict[str, str]) -> set[str]:
-    return {name for name, part in audit["chapters"].items() if part["hash"] != hashes.get(name)}
+def half_width(row: dict) -> float | None:
+    """Of rows without an interval, what another machine's rounding may change."""
+    if row["effect"] is None:
+        return None
+    if row["low"] is None or row["high"] is None or not row["n"]:
+        return 1e-6 * abs(row["effect"])
+    return (row["high"] - row["low"]) / 2
+
+
+def moved_row(before: list[list], now: list[list]) -> str:
+    """The text of the first row that is new, gone, or further away than half its interval."""
+    for old, new in zip_longest(before, now):
+        if old is None or new is None or old[0] != new[0]:
+            return (new or old)[0]
+        if old[1] != new[1] and (None in (old[1], new[1]) or abs(old[1] - new[1]) > old[2]):
+            return new[0]
+    return ""
 
 
 # --------------------------------------------------------------------------------------
@@ -285,11 +322,12 @@ def stale_chapters(audit: dict, hashes: dict[str, str]) -> set[str]:
 
 def updated(root: Path, names: list[str], draws: list[int], hashes: dict[str, str]) -> dict:
     """The sections of those named chapters of which all runs are there."""
-    sections = {}
+    sections, own = {}, digests(root, library=False)
     for name in names:
         results = [read_run(Job(name, draw, hashes[name]), root) for draw in draws]
         if None not in results:
-            sections[name] = chapter_section(results, hashes[name])
+            section = chapter_section(results, own[name])
+            sections[name] = section | {"shown": shown(root, name)}
     return sections
 
 
@@ -309,7 +347,7 @@ def write_audit(root: Path, sections: dict, draws: list[int], hashes: dict[str, 
     audit = {"draws": draws, "chapters": kept | sections}
     as_data, as_page = files(root)
     write_whole(as_data, as_json(audit))
-    write_whole(as_page, as_markdown(audit, stale_chapters(audit, hashes)))
+    write_whole(as_page, as_markdown(audit, set(stale_chapters(root, audit))))
     return ""
 
 

@@ -116,23 +116,28 @@ def code_of(source: str) -> str:
         return source.strip()
 
 
-def sources(root: Path) -> str:
-    """What every chapter's numbers depend on: lrlib and the list of data files."""
+def sources(root: Path) -> list[str]:
+    """What lrlib does, as far as it decides a chapter's numbers."""
     library = root / "lrlib"
     parts = [f"format {FORMAT}"]
     for path in sorted(library.rglob("*.py")):
         name = path.relative_to(library).as_posix()
         if not name.startswith(APART):
             parts.append(f"{name}: {code_of(path.read_text(encoding='utf-8'))}")
+    return parts
+
+
+def data_sums(root: Path) -> list[str]:
     sums = root / "data" / "SHA256SUMS"
-    if sums.exists():
-        parts += sorted(line for line in sums.read_text().splitlines() if line)
-    return "\n".join(parts)
+    return sorted(line for line in sums.read_text().splitlines() if line) if sums.exists() else []
 
 
-def digests(root: Path) -> dict[str, str]:
-    """Each chapter's hash. Raises Fault for a script that is none."""
-    shared = sources(root)
+def digests(root: Path, library: bool = True) -> dict[str, str]:
+    """Each chapter's hash; without `library`, of the chapter's own code and its data alone.
+
+    Raises Fault for a script that is none.
+    """
+    shared = "\n".join([*(sources(root) if library else []), *data_sums(root)])
     recorded = [path for path in root.glob("data/recorded/*") if path.is_file()]
     hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in recorded}
     found = {}

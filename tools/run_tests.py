@@ -61,6 +61,7 @@ def main() -> int:
             "lint": ["-m", "ruff", "check", "."],
             "scripts and notebooks agree": [tool, "check"],
             "the table of claims is current": [tool, "check-claims"],
+            "the audit is current": ["tools/audit.py", "check"],
             "student versions are current": [tool, "check-release"],
             "unit tests": ["-m", "pytest", "tests", f"--junitxml={unit_report}"],
         }

@@ -231,6 +231,19 @@ RECORDINGS = {
         peaks=_grids(_middles(0.084, 0.1, 0.14), _ROOT2, 6),
         seeds=6,
     ),
+    # The network of most chapters, for four times their steps.
+    "mnist1d_long": Recording(
+        task="mnist1d",
+        data_files=("mnist1d.npz",),
+        shapes=_shapes(8000),
+        peaks=_grids(
+            _middles(0.014, 0.034, 0.068, **{"one drop": 0.034, "one-cycle": 0.034}), _ROOT2, 6
+        ),
+        seeds=16,
+        steps=8000,
+        batch_size=16,
+        together=True,
+    ),
     # Real English text, character by character; far from fitted.
     "transformer": Recording(
         task="text",
