@@ -82,14 +82,14 @@ at_best = {
     for i, name in enumerate(hard.schedules)
 }
 runs = {name: (name, at_best[name], line) for name, line in drops.items()}
-top, bottom = figures.loss_and_rate(hard, runs, width=100)
+top, bottom = figures.loss_and_rate(hard, runs, width=40)
 bottom.set_yscale("log")
 top.legend()
 top.set_title("Three drops lead at first, then stand still")
 plt.show()
 
 # %% [markdown]
-# Lines are medians over twelve seeds of the mean over 100 steps, bands the 10th to 90th percentile; below,
+# Lines are medians over twelve seeds of the mean over 40 steps, bands the 10th to 90th percentile; below,
 # the rate that was applied. Each seed draws its own 4,000 examples; all are judged on the same 10,000. After its
 # first drop the recipe has the lowest loss of the three, and after its second it hardly moves. Judged at step
 # 1,000 it would have led.

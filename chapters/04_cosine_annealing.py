@@ -33,6 +33,7 @@ from lrlib import (
     MultiStepDecay,
     PolynomialDecay,
     ScheduledLR,
+    Warmup,
     lab,
 )
 from lrlib.lab import figures
@@ -67,7 +68,13 @@ got = applied(lambda opt: CosineAnnealingLR(opt, T_max=8), 2000)
 fig, ax = plt.subplots(figsize=(7.6, 3.0))
 ax.plot(got, color="0.72", linewidth=0.5)
 ax.plot(meant, **figures.look("cosine"))
-ax.annotate("meant", (1190, 0.034), color=figures.look("cosine")["color"])
+ax.annotate(
+    "meant",
+    (1120, 0.05),
+    xytext=(1330, 0.058),
+    color=figures.look("cosine")["color"],
+    bbox={"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 2},
+)
 ax.annotate("applied, with T_max=8", (20, 0.0855), color="0.35")
 ax.set(xlabel="step", ylabel="applied rate", ylim=(-0.002, 0.093))
 ax.set_title("Epochs taken for steps: 125 teeth in place of one slope")
@@ -217,33 +224,38 @@ print("best peaks by validation error:", best)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
+ERROR, NATS = ("test_error", "val_error"), ("test_loss", "val_loss")
 RECORDED = {
-    "network too small": "mlp_shifted",
-    "a fifth of labels wrong": "mlp_noisy",
-    "fitted completely": "mlp_clean",
+    "four times\nthe steps": "mnist1d_long",
+    "text,\nfew steps": "transformer",
+    "network\ntoo small": "mlp_shifted",
+    "a fifth of\nlabels wrong": "mlp_noisy",
+    "all fitted": "mlp_clean",
 }
+
+
+def line_at_end(runs, by):
+    """What the line reached: its mean `by` on the test set, and its last training loss."""
+    i, best = runs.schedules.index("linear"), runs.best_peaks(by[1])["linear"]
+    loss = runs.train_loss[i, int(np.argmin(abs(runs.peaks[i] - best)))]
+    mean = runs.judged(*by, schedules=["linear"])[0]["linear"].mean()
+    reached = f"line: {mean:.2f} nats" if by is NATS else f"line: {100 * mean:.1f} %"
+    return f"\n\n{reached}\ntraining: {loss[:, -loss.shape[-1] // 50 :].mean():.2f}"
+
+
 rows = ("constant", "one drop", "cooldown", "cosine")
-line = 100 * pair.judged(schedules=["linear"])[0]["linear"].mean()
-panels = {f"too few steps\n(line: {line:.0f} %)": less_line}
-text = lab.recorded("transformer")
-nats = ("test_loss", "val_loss")
-line = text.judged(*nats)[0]["linear"].mean()
-panels[f"text, few steps\n(line: {line:.2f} nats)"] = {
-    row: text.compare("cooldown 20 %" if row == "cooldown" else row, "linear", *nats)
-    for row in rows
-}
+panels = {"too few\nsteps" + line_at_end(pair, ERROR): less_line}
 for title, name in RECORDED.items():
-    runs = lab.recorded(name)
-    line = 100 * runs.judged(schedules=["linear"])[0]["linear"].mean()
-    panels[f"{title}\n(line: {line:.1f} %)"] = {
-        row: runs.compare("cooldown 20 %" if row == "cooldown" else row, "linear")
-        for row in rows
+    runs, by = lab.recorded(name), NATS if name == "transformer" else ERROR
+    names = {row: "cooldown 20 %" if row == "cooldown" else row for row in rows}
+    panels[title + line_at_end(runs, by)] = {
+        row: runs.compare(shape, "linear", *by) for row, shape in names.items()
     }
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
-fig, axes = plt.subplots(1, 5, sharey=True, figsize=(9.4, 2.9))
-limits = [(-1, 9), (-0.09, 0.09), *[(-0.8, 2.6)] * 3]
+fig, axes = plt.subplots(1, 6, sharey=True, figsize=(9.6, 3.3))
+limits = [(-1, 9), (-2, 14), (-0.09, 0.09), *[(-0.8, 2.6)] * 3]
 for ax, limit, title in zip(axes, limits, panels, strict=True):
     for y, row in enumerate(reversed(rows)):
         e = panels[title][row]
@@ -256,23 +268,21 @@ for ax, limit, title in zip(axes, limits, panels, strict=True):
 axes[0].set_yticks(range(4), list(reversed(rows)))
 unit = "points of test error above the line; text: nats (95 % intervals)"
 fig.supxlabel(unit, fontsize=10.5)
-title = "A constant rate loses where the network cannot fit, a cosine in short runs"
+title = "A constant rate loses unless all is fitted; the cosine, where steps are few"
 fig.suptitle(title, x=0.01, ha="left")
 figures.show(
-    "Test error less the line's in five panels, with 95 % intervals. Too few steps: "
-    "constant seven points above, drop and cosine about two, cooldown within two. "
-    "Text: constant and cosine about 0.035 nats above, cooldown 0.05 below. Too small "
-    "a network: constant two points above, the rest level. Wrong labels: constant 0.7 "
-    "above. Fitted completely: all within a third of a point."
+    "Test error less the line's in six panels, with 95 % intervals; beside each title "
+    "what the line reached, and its training loss at the end. ALT"
 )
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 clean, noisy, small = (lab.recorded(f"mlp_{x}") for x in ("clean", "noisy", "shifted"))
+long, text = lab.recorded("mnist1d_long"), lab.recorded("transformer")
 images, points = lab.images_task(hidden=(64,)), {"unit": "points"}
 underfit, tie = {"above": task.margin.points}, {"no_difference": images.margin}
 noisy_gain = noisy.compare("constant", "cooldown 20 %")
-text_gain = text.compare("constant", "cooldown 20 %", *nats)
+text_gain = text.compare("constant", "cooldown 20 %", *NATS)
 fitted, small_gain = (r.compare("constant", "linear") for r in (clean, small))
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -411,7 +421,8 @@ figures.show(
 #
 # ## In your own code
 #
-# A whole loop in plain PyTorch, with the line; put your own data and model in the first cell.
+# A whole loop in plain PyTorch: a short warm-up (chapter 8), the peak, and a line to zero over the last fifth. With
+# `fall = total_steps` it is the straight line. Put your own data and model in the first cell.
 
 # %%
 data = lab.load_mnist1d().draw(seed=0)
@@ -422,10 +433,18 @@ model = torch.nn.Sequential(
 )
 
 # %%
-epochs, peak_lr = 2, 0.08
+epochs, peak_lr = 2, 0.048
 total_steps = epochs * len(loader)
+warmup, fall = total_steps // 20, total_steps // 5
+
+
+def factor(step):
+    rise = (step + 1) / (warmup + 1)
+    return min(rise, 1, (total_steps - step) / fall)
+
+
 optimizer = torch.optim.SGD(model.parameters(), lr=peak_lr, momentum=0.9)
-scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_steps, power=1.0)
+scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 for _ in range(epochs):
     for x, y in loader:
         optimizer.zero_grad()
@@ -437,21 +456,22 @@ with torch.no_grad():
 print(f"{total_steps} steps, test error {wrong:.0%}")
 
 # %% [markdown]
-# With `lrlib` two lines change, and the last one says whether the plan is what was applied. For a cosine write
-# `CosineAnnealing(total_steps)`; for a cooldown `Constant(total_iters=hold).then(PolynomialDecay(fall))`, with
-# `fall = total_steps // 5` and `hold = total_steps - fall`.
+# With `lrlib` the shape is put together from its parts, and the last line says whether it is what was applied. For the line write
+# `PolynomialDecay(total_steps)`, for a cosine `CosineAnnealing(total_steps)`.
 
 # %%
+hold = Constant(total_iters=total_steps - warmup - fall)
+shape = Warmup(warmup, start_factor=1 / (warmup + 1)).then(hold)
+shape = shape.then(PolynomialDecay(fall))
 optimizer = torch.optim.SGD(model.parameters(), lr=peak_lr, momentum=0.9)
-line = PolynomialDecay(total_steps)
-scheduler, trace = ScheduledLR(optimizer, line), LRTrace(optimizer)
+scheduler, trace = ScheduledLR(optimizer, shape), LRTrace(optimizer)
 for _ in range(epochs):
     for x, y in loader:
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
         scheduler.step()
-trace.assert_matches(line, peak=peak_lr)
+trace.assert_matches(shape, peak=peak_lr)
 
 # %% [markdown]
 # ## Depth
@@ -471,8 +491,8 @@ trace.assert_matches(line, peak=peak_lr)
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 NAMES = ("mlp_clean", "mlp_noisy", "mlp_shifted", "convnet", "transformer")
+NAMES += ("mnist1d_long",)
 CARRY = {name: lab.recorded(name) for name in NAMES}
-ERROR, NATS = ("test_error", "val_error"), ("test_loss", "val_loss")
 cells = {}
 for name, runs in CARRY.items():
     by = NATS if name == "transformer" else ERROR
@@ -520,6 +540,51 @@ live_tie = live.compare("constant", "linear")
 lab.measure("fitted (live): constant less line", live_tie, unit="points")
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### HEADING-LENGTH
+
+# %% [markdown]
+# The book's underfit network for a quarter of the path's steps, and (recorded) for four times as many; again each shape at its own peak.
+
+# %%
+QUARTER = T // 4
+few = {name: SHAPES[name](QUARTER) for name in ("constant", "linear", "cosine")}
+few["cooldown"] = SHAPES["cooldown"](QUARTER)
+middles = {"constant": 0.02, "linear": 0.057, "cosine": 0.057, "cooldown": 0.028}
+grid = {name: middle * 2 ** (np.arange(-2, 3) / 2) for name, middle in middles.items()}
+short = lab.sweep(task, few, grid, lab.seeds(12), steps=QUARTER, batch_size=16)
+by_length = {QUARTER: short, 4 * T: long}
+rows = []
+for steps, runs in by_length.items():
+    for name in ("constant", "cosine", "cooldown"):
+        shape = "cooldown 20 %" if (name, runs) == ("cooldown", long) else name
+        gap = runs.compare(shape, "linear")
+        rows.append(lab.measure(f"{steps} steps: {name} less line", gap, **points))
+lab.claims(rows)
+
+# %% [markdown]
+# TEXT-LENGTH
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### HEADING-TEETH
+
+# %% [markdown]
+# The path's mistaken run had the peak of the right one, and ended on top of a tooth. Here it is given its own best peak, and
+# another end: a run of 1,992 steps ends at the bottom of one.
+
+# %%
+grid = {"teeth": 0.057 * 2 ** (np.arange(-2, 3) / 2), "cosine": grids["cosine"]}
+costs = {}
+for steps, end in ((2000, "top"), (1992, "bottom")):
+    two = {"teeth": PerBatch(8), "cosine": CosineAnnealing(steps)}
+    runs = lab.sweep(task, two, grid, lab.seeds(10), steps=steps, batch_size=16)
+    cost = runs.compare("teeth", "cosine")
+    costs[end] = lab.measure(f"T_max=8, tuned, ends at the {end}", cost, **points)
+lab.claims(list(costs.values()))
+
+# %% [markdown]
+# TEXT-TEETH
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Twice the best peak costs a constant rate most
 
 # %% [markdown]
@@ -529,14 +594,14 @@ lab.measure("fitted (live): constant less line", live_tie, unit="points")
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 fig, ax = plt.subplots(figsize=(7.6, 3.2))
-for name in ("constant", "cooldown 20 %", "linear"):
+for name in ("constant", "cooldown 20 %", "linear", "cosine"):
     i = clean.schedules.index(name)
     x, error = (
         clean.peaks[i] / clean.best_peaks()[name],
         100 * clean.at("test_error")[i],
     )
     style = figures.look("cooldown" if "cooldown" in name else name) | {"label": name}
-    style["marker"] = {"constant": "o", "linear": "^"}.get(name, "s")
+    style["marker"] = {"constant": "o", "linear": "^", "cosine": "D"}.get(name, "s")
     ax.errorbar(x, error.mean(-1), yerr=lab.half_interval(error), **style)
 ax.legend(loc="upper left")
 ax.set(xscale="log", xlabel="peak over the shape's own best peak", xlim=(0.34, 2.95))
