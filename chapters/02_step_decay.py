@@ -455,8 +455,8 @@ lab.claims(
 
 # %%
 noisy_task = lab.digits_task(label_noise=0.3)
-lowest = (0.00125, 0.0025, 0.005, 0.01, 0.01)
-easy = tune_and_judge(noisy_task, steps, lowest, 5, seeds=20)
+lowest = (0.00125, 0.00125, 0.0025, 0.005, 0.01)
+easy = tune_and_judge(noisy_task, steps, lowest, 6, seeds=20)
 lab.claims(
     [
         *(
