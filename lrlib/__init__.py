@@ -89,7 +89,7 @@ def __getattr__(name: str) -> Any:
         try:
             loaded = import_module(f"lrlib.{module}")
         except ModuleNotFoundError as error:
-            if error.name != "torch":
+            if (error.name or "").partition(".")[0] != "torch":
                 raise
             raise ImportError(
                 f"lrlib.{name} needs torch, which is not installed (pip install torch); the "

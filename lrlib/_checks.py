@@ -22,8 +22,8 @@ def integer(owner: str, name: str, value: object, *, minimum: int | None = None)
 
 def ascending(owner: str, name: str, value: object, *, minimum: int) -> tuple[int, ...]:
     """Return `value`, any iterable of integers that ascend strictly, as a tuple of ints."""
-    # A set has no order, and of a mapping only the keys would be taken.
-    if isinstance(value, Set | Mapping) or not isinstance(value, Iterable):
+    # A set has no order, of a mapping only the keys would be taken, and bytes would be numbers.
+    if isinstance(value, Set | Mapping | str | bytes) or not isinstance(value, Iterable):
         raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
     try:
         entries = list(value)

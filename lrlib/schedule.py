@@ -141,7 +141,7 @@ class Schedule(ABC):
                 f"cooldown: to must be at most the factor reached at step {at}, {reached:g}, "
                 f"got {to!r}"
             )
-        return self.then(Cooldown(steps, form, reached, to), at)
+        return self.then(Cooldown(steps, form, reached, to if steps else reached), at)
 
     def to_dict(self) -> dict[str, Any]:
         """The schedule as a dict that JSON can hold; `lrlib.from_dict` makes it again.

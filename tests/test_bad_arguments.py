@@ -196,7 +196,7 @@ TABLE = [
         "MultiStepDecay",
         MultiStepDecay,
         "milestones",
-        [(), range(0), 5, None, "3", b"3", (3, 3), (5, 2), {3, 5}, {3: 1}, np.array(5), [[3, 5]]],
+        [(), range(0), 5, None, "3", b"3", (3, 3), (5, 2), {3, 5}, {3: 1}, np.array(5)],
     ),
     ("MultiStepDecay", lambda v: MultiStepDecay((v,)), "milestones", [0, -1, 0.29 * 100, "3"]),
     ("MultiStepDecay", lambda v: MultiStepDecay(np.array([v])), "milestones", [0, -1, 3.0, True]),

@@ -221,7 +221,7 @@ WARMUP = {"class": "Warmup", "total_iters": 5}
     [
         (
             {"class": "Warmpu", "total_iters": 5},
-            r'"class" must be one of Constant, .* got \'Warmpu',
+            r'"class" must be one of .*, Warmup, .* got .Warmpu',
         ),
         ({"class": 3}, r'"class" must be one of .* got 3'),
         ({"class": ["Warmup"]}, r'"class" must be one of'),
