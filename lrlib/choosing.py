@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lrlib import _checks
 from lrlib.constant import Constant
@@ -315,7 +316,7 @@ def _waves(total_iters: int, num_cycles: float, min_factor: float) -> Schedule:
     return CosineCycles(total_iters, num_cycles, min_factor)
 
 
-def _one_of(options: dict[str, object], default: object) -> object:
+def _one_of(options: Mapping[str, Any], default: Any) -> Any:
     """The one value among several names of one setting, or the default."""
     given = {name: value for name, value in options.items() if value is not None}
     if len(given) > 1:
@@ -324,7 +325,7 @@ def _one_of(options: dict[str, object], default: object) -> object:
     return next(iter(given.values()), default)
 
 
-def _floor(options: dict[str, float | None], peak: float | None) -> float | None:
+def _floor(options: Mapping[str, float | None], peak: float | None) -> float | None:
     """The lowest factor, from one of several names for it; None if none is given.
 
     `min_lr` and `lr_end` are rates, shares of `peak`.

@@ -106,12 +106,12 @@ class Schedule(ABC):
         kept = [i for i, start in enumerate(starts) if start < at]
         second, later = _parts(following)
         schedules = [first[i] for i in kept] + list(second)
-        starts = [starts[i] for i in kept] + [at + start for start in later]
-        if schedules[-1].length == 0 and len(schedules) > 1:
+        begins = [starts[i] for i in kept] + [at + start for start in later]
+        if len(schedules) > 1 and schedules[-1].length == 0:
             before = schedules[-2].length
-            if before is not None and starts[-2] + before == starts[-1]:  # it says nothing new
-                del schedules[-1], starts[-1]
-        return Then(tuple(schedules), tuple(starts[1:])) if len(schedules) > 1 else schedules[0]
+            if before is not None and begins[-2] + before == begins[-1]:
+                del schedules[-1], begins[-1]  # what it would hold is held without it
+        return Then(tuple(schedules), tuple(begins[1:])) if len(schedules) > 1 else schedules[0]
 
     def cooldown(self, *, at: int, steps: int, form: str = "1-sqrt", to: float = 0.0) -> Schedule:
         """This schedule up to step `at`, and from the factor reached there down to `to`.
