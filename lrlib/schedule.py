@@ -89,7 +89,8 @@ class Schedule(ABC):
         needs no arithmetic. A schedule without an end needs `at`.
 
         A phase without steps contributes nothing: with `at` 0 this schedule is left out, and if
-        `following` is empty, the value that this one has reached at `at` is held.
+        `following` is empty, this one ends at `at` and the value it has reached is held (a phase
+        of it that would begin at that very step is left out).
         """
         if not isinstance(following, Schedule):
             raise TypeError(f"then: following must be a Schedule, got {following!r}")
@@ -121,7 +122,8 @@ class Schedule(ABC):
 
         Args:
             at: the step at which the fall begins, at least 0: the updates made by then.
-            steps: its length, at least 0. With 0 there is no fall, and the factor is held.
+            steps: its length, at least 0. With 0 there is no fall: the schedule ends at `at`, as
+                with ``then`` and an empty phase, and the factor is held.
             form: "1-sqrt", "linear" or "cosine"; see `Cooldown`.
             to: the last factor, at least 0 and at most the one reached at `at`.
 

@@ -31,6 +31,11 @@ from lrlib.schedule import FORMS
 STEPS = st.integers(0, 300)
 
 
+def begins_at(shape, step):
+    """Whether a phase of the schedule begins at that step, where the factor may jump."""
+    return isinstance(shape, Then) and step in shape.milestones
+
+
 @given(schedules(), STEPS)
 def test_factors_are_finite_and_not_negative(shape, step):
     value = shape(step)
@@ -64,7 +69,8 @@ def test_then_runs_the_first_and_from_at_on_the_second(a, b, step, data):
     at = data.draw(st.integers(0, 60))
     both = a.then(b, at)(step)
     if b.length == 0 and at:  # nothing follows: what a has reached is held
-        assert both == a(min(step, at))
+        held = a.then(b, at)(at) if begins_at(a, at) else a(at)
+        assert both == (a(step) if step < at else held)
     else:
         assert both == (a(step) if step < at else b(step - at))
 
@@ -164,6 +170,13 @@ def test_an_empty_schedule_alone_is_its_last_value(name, last):
     assert line.get_ydata().tolist() == [empty(0)]
 
 
+def test_a_phase_that_would_begin_where_nothing_follows_is_left_out():
+    # As a.then(b.then(c, at=0)) says it: of b no step is made.
+    a, b = Ramp(4, 0, 1), Constant(3)
+    assert a.then(b).then(Warmup(0), at=4).sample(7).tolist() == [0, 0.25, 0.5, 0.75, 1, 1, 1]
+    assert a.then(b).then(Warmup(0), at=5).sample(7).tolist() == [0, 0.25, 0.5, 0.75, 3, 3, 3]
+
+
 def test_an_empty_schedule_that_is_given_steps_holds_its_last_value_in_them():
     assert Warmup(0).then(Ramp(2, 0, 1), at=3).sample(6).tolist() == [1, 1, 1, 0, 0.5, 1]
 
@@ -196,7 +209,11 @@ def test_a_cooldown_starts_where_the_schedule_is_and_never_jumps(shape, at, step
 @given(schedules(3), st.integers(0, 60))
 def test_a_cooldown_without_steps_holds_what_is_reached(shape, at):
     cooled = shape.cooldown(at=at, steps=0)
-    assert cooled.sample(80).tolist() == [shape(min(step, at)) for step in range(80)]
+    assert cooled.length == at
+    assert cooled.sample(at).tolist() == shape.sample(at).tolist()
+    assert (cooled.sample(80)[at:] == cooled(at)).all()
+    if not begins_at(shape, at):
+        assert cooled(at) == shape(at)
 
 
 def test_cooling_down_a_cosine_is_not_starting_another_schedule():
