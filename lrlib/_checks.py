@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping, Set
+from fractions import Fraction
+from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,6 +18,44 @@ def integer(owner: str, name: str, value: object, *, minimum: int | None = None)
     if minimum is not None and value < minimum:
         raise ValueError(f"{owner}: {name} must be at least {minimum}, got {value!r}")
     return int(value)
+
+
+def ascending(owner: str, name: str, value: object, *, minimum: int) -> tuple[int, ...]:
+    """Return `value`, any iterable of integers that ascend strictly, as a tuple of ints."""
+    # A set has no order, of a mapping only the keys would be taken, and bytes would be numbers.
+    if isinstance(value, Set | Mapping | str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
+    try:
+        entries = list(value)
+    except TypeError:  # an array without dimensions
+        raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}") from None
+    integers = tuple(integer(owner, name, entry, minimum=minimum) for entry in entries)
+    if any(a >= b for a, b in pairwise(integers)):
+        raise ValueError(f"{owner}: {name} must ascend strictly, got {integers!r}")
+    return integers
+
+
+def steps(
+    owner: str,
+    name: str,
+    value: object,
+    total_steps: int,
+    rounding: Callable[[Fraction], int] = math.ceil,
+) -> int:
+    """Return the steps that `value` stands for: an int is steps, a float below 1 a share of a run.
+
+    The share is taken as it is written: 0.07 of 100 steps are 7, where ``ceil(0.07 * 100)`` is 8.
+    """
+    if isinstance(value, Real) and not isinstance(value, Integral) and 0 <= value < 1:
+        return rounding(Fraction(str(value)) * total_steps)
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{owner}: {name} must be steps or a share of the run, got {value!r}")
+    if not isinstance(value, Integral):
+        raise ValueError(
+            f"{owner}: {name} must be an integer, the steps, or a float in [0, 1), a share of the "
+            f"run, got {value!r}"
+        )
+    return integer(owner, name, value, minimum=0)
 
 
 def number(

@@ -16,7 +16,7 @@ class CosineAnnealing(Schedule):
     ``min_factor + (1 - min_factor) * (1 + cos(pi * t / T_max)) / 2``
 
     Args:
-        T_max: its length in optimizer steps, at least 1. The run should end there.
+        T_max: its length in optimizer steps, at least 0. The run should end there.
         min_factor: the last factor, in [0, 1]; torch's ``eta_min`` is ``min_factor * peak``.
 
     The factor lies in [min_factor, 1] and never rises. Up to `T_max` it equals torch's
@@ -30,7 +30,7 @@ class CosineAnnealing(Schedule):
 
     def __post_init__(self) -> None:
         owner = "CosineAnnealing"
-        T_max = _checks.integer(owner, "T_max", self.T_max, minimum=1)
+        T_max = _checks.integer(owner, "T_max", self.T_max, minimum=0)
         object.__setattr__(self, "T_max", T_max)
         min_factor = _checks.number(owner, "min_factor", self.min_factor, minimum=0, maximum=1)
         object.__setattr__(self, "min_factor", min_factor)
@@ -40,5 +40,7 @@ class CosineAnnealing(Schedule):
         return self.T_max
 
     def formula(self, step: int) -> float:
+        if self.T_max == 0:
+            return self.min_factor
         cosine = math.cos(math.pi * step / self.T_max)
         return self.min_factor + (1 - self.min_factor) * (1 + cosine) / 2

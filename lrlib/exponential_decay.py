@@ -90,7 +90,7 @@ class PolynomialDecay(Schedule):
     ``min_factor + (1 - min_factor) * (1 - t / total_iters) ** power``
 
     Args:
-        total_iters: its length in optimizer steps, at least 1.
+        total_iters: its length in optimizer steps, at least 0.
         power: above 0. Above 1 the factor falls faster at first, below 1 at the end.
         min_factor: the last factor, in [0, 1].
 
@@ -105,7 +105,7 @@ class PolynomialDecay(Schedule):
 
     def __post_init__(self) -> None:
         owner = "PolynomialDecay"
-        total_iters = _checks.integer(owner, "total_iters", self.total_iters, minimum=1)
+        total_iters = _checks.integer(owner, "total_iters", self.total_iters, minimum=0)
         object.__setattr__(self, "total_iters", total_iters)
         power = _checks.number(owner, "power", self.power, above=0)
         object.__setattr__(self, "power", power)
@@ -117,5 +117,7 @@ class PolynomialDecay(Schedule):
         return self.total_iters
 
     def formula(self, step: int) -> float:
+        if self.total_iters == 0:
+            return self.min_factor
         left = 1 - step / self.total_iters
         return self.min_factor + (1 - self.min_factor) * left**self.power

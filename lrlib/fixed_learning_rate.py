@@ -4,42 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from lrlib import _checks
-from lrlib.schedule import Schedule
+from lrlib.constant import Constant as Constant  # it was defined here before it had its own module
+
+if TYPE_CHECKING:
+    import torch
 
 _BASIS = 32  # vectors kept by the Lanczos method
-
-
-@dataclass(frozen=True)
-class Constant(Schedule):
-    """The same factor at every step.
-
-    Args:
-        factor: at least 0. 1 is the peak itself.
-        total_iters: its length in steps, for ``Constant(total_iters=100).then(…)``; None (the
-            default) never ends. Unlike torch's ConstantLR it does not jump back to 1 at its end.
-    """
-
-    factor: float = 1.0
-    total_iters: int | None = None
-
-    def __post_init__(self) -> None:
-        factor = _checks.number("Constant", "factor", self.factor, minimum=0)
-        object.__setattr__(self, "factor", factor)
-        if self.total_iters is not None:
-            total = _checks.integer("Constant", "total_iters", self.total_iters, minimum=1)
-            object.__setattr__(self, "total_iters", total)
-
-    @property
-    def length(self) -> int | None:
-        return self.total_iters
-
-    def formula(self, step: int) -> float:
-        return self.factor
 
 
 def stability_limit(curvature: float, momentum: float = 0.0) -> float:
@@ -121,6 +94,8 @@ def largest_hessian_eigenvalue(
     Raises TypeError or ValueError for bad arguments and if the loss or its gradient is not finite.
     Sources: Lanczos (1950); Pearlmutter (1994) for the products.
     """
+    import torch
+
     owner = "largest_hessian_eigenvalue"
     tol = _checks.number(owner, "tol", tol, above=0, below=1)
     max_iter = _checks.integer(owner, "max_iter", max_iter, minimum=1)

@@ -19,7 +19,7 @@ class OneCycle(Cycle):
     ``(1 - cos(pi * pct)) / 2`` or as ``pct``, the part of the phase that is done.
 
     Args:
-        total_steps: length of the run in optimizer steps, at least 1. Not epochs: multiply by
+        total_steps: length of the run in optimizer steps, at least 0. Not epochs: multiply by
             the steps per epoch.
         pct_start: share of the run spent rising, in [0, 1]; neither per cent nor steps. At most
             0.5 with `three_phase`.
@@ -50,7 +50,7 @@ class OneCycle(Cycle):
 
     def __post_init__(self) -> None:
         owner = "OneCycle"
-        total = _checks.integer(owner, "total_steps", self.total_steps, minimum=1)
+        total = _checks.integer(owner, "total_steps", self.total_steps, minimum=0)
         object.__setattr__(self, "total_steps", total)
         pct_start = _checks.number(owner, "pct_start", self.pct_start, minimum=0)
         if pct_start > 1:
@@ -104,7 +104,7 @@ class OneCycle(Cycle):
 
     def _phase(self, step: int) -> tuple[int, float]:
         """The phase of `step`, counted from 0, and how far it has got, from 0 to 1."""
-        last = self.total_steps - 1
+        last = max(self.total_steps - 1, 0)
         step = min(step, last)
         peak = self.pct_start * self.total_steps - 1
         bounds = (0.0, peak, 2 * peak, last) if self.three_phase else (0.0, peak, last)

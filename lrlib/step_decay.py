@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from lrlib import _checks
 from lrlib.schedule import Schedule
@@ -42,7 +42,8 @@ class MultiStepDecay(Schedule):
     """The factor is multiplied by `gamma` at each milestone: ``gamma ** (milestones passed)``.
 
     Args:
-        milestones: the steps at which the rate drops, strictly ascending, the first at least 1.
+        milestones: the steps at which the rate drops, strictly ascending, the first at least 1;
+            any iterable of integers, kept as a tuple (a set, which has no order, is refused).
             Step `m` is the first with the lower rate. Not epochs: multiply by the steps per epoch.
             Integers: torch's MultiStepLR takes ``0.29 * 100``, which is 28.999999999999996, and
             then never drops.
@@ -56,20 +57,14 @@ class MultiStepDecay(Schedule):
     at epochs 30, 60 and 80 of 90.
     """
 
-    milestones: tuple[int, ...]
+    milestones: Sequence[int]
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
         owner = "MultiStepDecay"
-        if not isinstance(self.milestones, list | tuple) or not self.milestones:
-            raise TypeError(
-                f"{owner}: milestones must be a non-empty tuple of steps, got {self.milestones!r}"
-            )
-        milestones = tuple(
-            _checks.integer(owner, "milestones", m, minimum=1) for m in self.milestones
-        )
-        if any(a >= b for a, b in pairwise(milestones)):
-            raise ValueError(f"{owner}: milestones must ascend strictly, got {self.milestones!r}")
+        milestones = _checks.ascending(owner, "milestones", self.milestones, minimum=1)
+        if not milestones:
+            raise ValueError(f"{owner}: milestones must not be empty, got {self.milestones!r}")
         object.__setattr__(self, "milestones", milestones)
         gamma = _checks.number(owner, "gamma", self.gamma, above=0, maximum=1)
         object.__setattr__(self, "gamma", gamma)

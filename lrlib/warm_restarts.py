@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from lrlib import _checks
 from lrlib.schedule import Schedule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,9 @@ def ensemble_probabilities(models: Iterable[nn.Module], inputs: torch.Tensor) ->
     logits, ValueError if there is no model or if two return different shapes. Source: Huang et
     al. (2017), Snapshot ensembles.
     """
+    import torch
+    from torch import nn
+
     owner = "ensemble_probabilities"
     single = isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList)
     if single or not isinstance(models, Iterable):

@@ -18,7 +18,7 @@ class Warmup(Schedule):
     exponential: ``start_factor ** (1 - t / total_iters)``, the same ratio from step to step.
 
     Args:
-        total_iters: its length in optimizer steps, at least 1. So many updates are made below
+        total_iters: its length in optimizer steps, at least 0. So many updates are made below
             the peak, and step `total_iters` is the first at the peak.
         start_factor: the factor at step 0, in [0, 1]; above 0 if exponential.
         mode: "linear" or "exponential".
@@ -41,7 +41,7 @@ class Warmup(Schedule):
 
     def __post_init__(self) -> None:
         owner = "Warmup"
-        total_iters = _checks.integer(owner, "total_iters", self.total_iters, minimum=1)
+        total_iters = _checks.integer(owner, "total_iters", self.total_iters, minimum=0)
         object.__setattr__(self, "total_iters", total_iters)
         _checks.choice(owner, "mode", self.mode, MODES)
         start = _checks.number(owner, "start_factor", self.start_factor, minimum=0, maximum=1)
@@ -57,6 +57,8 @@ class Warmup(Schedule):
         return self.total_iters
 
     def formula(self, step: int) -> float:
+        if self.total_iters == 0:
+            return 1.0
         if self.mode == "exponential":
             return self.start_factor ** (1 - step / self.total_iters)
         return self.start_factor + (1 - self.start_factor) * (step / self.total_iters)
@@ -71,8 +73,9 @@ class InverseSquareRoot(Schedule):
     ``d_model**-0.5 * min(step**-0.5, step * warmup_steps**-1.5)``.
 
     Args:
-        warmup_steps: optimizer steps of the warm-up, at least 1. The peak is the factor of the
-            update of that number, that is of step ``warmup_steps - 1``.
+        warmup_steps: optimizer steps of the warm-up, at least 0. The peak is the factor of the
+            update of that number, that is of step ``warmup_steps - 1``; without a warm-up, as
+            with one of a single step, it is that of the first.
         d_model: None, the default, for a peak factor of 1; or the width of the model, an integer,
             at least 1. The factor is then the rate itself: build the optimizer with ``lr=1.0``.
 
@@ -88,13 +91,14 @@ class InverseSquareRoot(Schedule):
 
     def __post_init__(self) -> None:
         owner = "InverseSquareRoot"
-        warmup_steps = _checks.integer(owner, "warmup_steps", self.warmup_steps, minimum=1)
+        warmup_steps = _checks.integer(owner, "warmup_steps", self.warmup_steps, minimum=0)
         object.__setattr__(self, "warmup_steps", warmup_steps)
         if self.d_model is not None:
             d_model = _checks.integer(owner, "d_model", self.d_model, minimum=1)
             object.__setattr__(self, "d_model", d_model)
 
     def formula(self, step: int) -> float:
-        top = 1.0 if self.d_model is None else (self.d_model * self.warmup_steps) ** -0.5
-        s = (step + 1) / self.warmup_steps
+        warmup_steps = max(1, self.warmup_steps)
+        top = 1.0 if self.d_model is None else (self.d_model * warmup_steps) ** -0.5
+        s = (step + 1) / warmup_steps
         return top * min(s, s**-0.5)

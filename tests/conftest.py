@@ -11,12 +11,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from lrlib import (
+    WSD,
     Constant,
+    Cooldown,
     CosineAnnealing,
+    CosineCycles,
     Cyclical,
     CyclicalMomentum,
     ExponentialDecay,
     InverseSquareRoot,
+    InverseSquareRootDecay,
     InverseTimeDecay,
     LRTrace,
     MultiStepDecay,
@@ -29,6 +33,7 @@ from lrlib import (
     Warmup,
 )
 from lrlib.cyclical import MODES
+from lrlib.schedule import FORMS
 
 matplotlib.use("Agg")
 
@@ -110,14 +115,14 @@ class Formula(Schedule):
 
 def schedules(max_leaves: int = 6) -> st.SearchStrategy[Schedule]:
     """Schedules built from `then` and `*`, nested to any depth."""
-    steps, factors = st.integers(1, 40), st.floats(0, 4)
+    steps, lengths, factors = st.integers(1, 40), st.integers(0, 40), st.floats(0, 4)
     gammas, shares = st.floats(1e-3, 1), st.floats(0, 1)
     milestones = st.sets(steps, min_size=1, max_size=4).map(lambda chosen: tuple(sorted(chosen)))
     cycles = st.builds(
         Cyclical, shares, steps, st.none() | steps, st.sampled_from(MODES), gammas
     ) | st.builds(
         OneCycle,
-        steps,
+        lengths,
         st.floats(0, 0.5),
         st.sampled_from(("cos", "linear")),
         st.floats(1, 100),
@@ -125,7 +130,7 @@ def schedules(max_leaves: int = 6) -> st.SearchStrategy[Schedule]:
         st.booleans(),
     )
     leaves = (
-        st.builds(Constant, factors, st.none() | steps)
+        st.builds(Constant, factors, st.none() | lengths)
         | st.builds(Ramp, steps, factors, factors)
         | st.builds(HalfCosine, steps)
         | st.builds(Sawtooth, steps)
@@ -133,20 +138,26 @@ def schedules(max_leaves: int = 6) -> st.SearchStrategy[Schedule]:
         | st.builds(MultiStepDecay, milestones, gammas)
         | st.builds(ExponentialDecay, gammas)
         | st.builds(InverseTimeDecay, factors, steps)
-        | st.builds(PolynomialDecay, steps, st.floats(0.1, 4), shares)
-        | st.builds(CosineAnnealing, steps, shares)
+        | st.builds(PolynomialDecay, lengths, st.floats(0.1, 4), shares)
+        | st.builds(CosineAnnealing, lengths, shares)
         | st.builds(WarmRestarts, steps, st.integers(1, 4), shares, gammas)
         | cycles
         | st.builds(CyclicalMomentum, cycles, shares)
-        | st.builds(Warmup, steps, shares)
-        | st.builds(Warmup, steps, gammas, st.just("exponential"))
-        | st.builds(InverseSquareRoot, steps, st.none() | st.integers(1, 1024))
+        | st.builds(Warmup, lengths, shares)
+        | st.builds(Warmup, lengths, gammas, st.just("exponential"))
+        | st.builds(InverseSquareRoot, lengths, st.none() | st.integers(1, 1024))
+        | st.builds(InverseSquareRootDecay, steps)
+        | st.builds(CosineCycles, lengths, st.integers(1, 5), shares, st.booleans())
+        | st.builds(Cooldown, lengths, st.sampled_from(FORMS), st.floats(1, 4), shares)
+        | st.builds(
+            WSD, lengths, st.floats(0, 0.4), st.floats(0, 0.4), st.sampled_from(FORMS), shares
+        )
     )
 
     @st.composite
     def then(draw, children):
         first, second = draw(children), draw(children)
-        at = draw(steps if first.length is None else st.none() | steps)
+        at = draw(lengths if first.length is None else st.none() | lengths)
         return first.then(second, at)
 
     return st.recursive(
@@ -183,6 +194,11 @@ SHAPES = {
     "warm-up and cosine": Warmup(4, 0.2).then(CosineAnnealing(6)),
     "exponential warm-up": Warmup(5, 0.01, "exponential"),
     "inverse square root": InverseSquareRoot(4),
+    "inverse square root, decay alone": InverseSquareRootDecay(4),
+    "cosine cycles": CosineCycles(9, 2, 0.1, restarts=True),
+    "WSD": WSD(12, 3, 5, min_factor=0.1),
+    "cooled down": Sawtooth(5).cooldown(at=6, steps=4, form="cosine"),
+    "empty": Warmup(0),
     "inverse square root, Transformer": InverseSquareRoot(3, 512),
     "warmed up and restarted": Ramp(3).then(WarmRestarts(4) * ExponentialDecay(0.95)),
 }

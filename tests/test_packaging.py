@@ -15,6 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from test_import import WITHOUT_TORCH
 
 import lrlib
 
@@ -160,3 +161,45 @@ def test_the_wheel_alone_imports_loads_its_data_and_draws(wheel, tmp_path):
     result = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert (elsewhere / "constant.png").stat().st_size > 1000
+
+
+def test_the_schedules_of_the_wheel_work_with_numpy_alone(wheel, tmp_path):
+    """In an environment of its own, whose only packages are the wheel and numpy."""
+    import numpy
+
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (python,) = (
+        path for end in ("bin/python", "Scripts/python.exe") for path in environment.glob(end)
+    )
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--no-deps",
+        "--no-index",
+    ]
+    subprocess.run([*install, "--disable-pip-version-check", "--quiet", wheel], check=True)
+    program = "import sysconfig; print(sysconfig.get_path('platlib'))"
+    packages = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
+    for path in Path(numpy.__file__).parents[1].glob("numpy*"):  # with its own libraries
+        (Path(packages.stdout.strip()) / path.name).symlink_to(path)
+
+    program = textwrap.dedent(WITHOUT_TORCH) + textwrap.dedent(f"""
+        from importlib.metadata import distributions
+        from pathlib import Path
+        assert Path(lrlib.__file__).is_relative_to({str(environment)!r}), lrlib.__file__
+        assert {{it.name for it in distributions()}} == {{"lrlib", "numpy"}}
+        try:
+            shapes[0].plot()
+        except ImportError as error:
+            assert "plot needs matplotlib" in str(error), error
+        else:
+            raise AssertionError("drawn without matplotlib")
+    """)
+    command = [python, "-I", "-W", "error", "-c", program]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

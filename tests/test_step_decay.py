@@ -1,6 +1,10 @@
 """StepDecay and MultiStepDecay, against torch and by hand."""
 
+import json
+import pickle
+
 import numpy as np
+import pytest
 from conftest import assert_equals_torch, torch_rates
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +80,27 @@ def test_known_values():
     ]
     assert StepDecay(10, 0.5).sample(31)[::10].tolist() == [1, 0.5, 0.25, 0.125]
     assert StepDecay(1)(10**15) == 0.0  # the power underflows
+
+
+@pytest.mark.parametrize(
+    "milestones",
+    [
+        range(3, 10, 3),
+        (m for m in (3, 6, 9)),
+        np.arange(3, 10, 3),
+        np.array([3, 6, 9], dtype=np.uint8),
+        (np.int16(3), 6, np.uint64(9)),
+        iter([3, 6, 9]),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_milestones_are_any_iterable_of_integers(milestones):
+    shape = MultiStepDecay(milestones, 0.5)
+    assert shape == MultiStepDecay((3, 6, 9), 0.5) and hash(shape) == hash(eval(repr(shape)))
+    assert all(type(milestone) is int for milestone in shape.milestones)
+    assert pickle.loads(pickle.dumps(shape)) == shape
+    assert json.loads(json.dumps(shape.to_dict()))["milestones"] == [3, 6, 9]
+    assert shape.sample(12).tolist() == shape.sample(12).tolist()  # a generator is not used up
 
 
 def test_defaults_and_lists():

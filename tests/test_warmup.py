@@ -59,10 +59,17 @@ def test_torch_takes_a_length_that_is_no_integer_and_never_gets_to_the_peak():
     assert Warmup(3, 0.2)(3) == 1
 
 
-def test_torch_takes_a_length_of_zero_and_stays_at_the_start():
+def test_torch_stays_at_the_start_of_a_warm_up_without_steps():
     assert (torch_rates(lambda o: LinearLR(o, 0.2, 1.0, 0), 1.0, 20) == 0.2).all()
-    with pytest.raises(ValueError, match="total_iters must be at least 1, got 0"):
-        Warmup(0, 0.2)
+    assert (Warmup(0, 0.2).sample(20) == 1).all()
+
+
+@pytest.mark.parametrize("d_model", [None, 512])
+def test_inverse_square_root_without_a_warm_up_falls_from_the_first_update_on(d_model):
+    factors = InverseSquareRoot(0, d_model).sample(50)
+    assert factors.tolist() == InverseSquareRoot(1, d_model).sample(50).tolist()
+    peak = 1 if d_model is None else d_model**-0.5
+    assert np.abs(factors - peak * np.arange(1, 51) ** -0.5).max() <= 1e-15
 
 
 # What it is.

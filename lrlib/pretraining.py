@@ -1,0 +1,94 @@
+"""Chapter 14: the rate is held for as long as you like, and cooled down at the end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from lrlib import _checks
+from lrlib.schedule import FORMS, Schedule, falling
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class WSD(Schedule):
+    """Warm-up, stable phase, decay: up in a straight line, held at 1, cooled down at the end.
+
+    ``min_factor + (1 - min_factor) * height(t)``, where the height is ``t / warmup`` in the
+    warm-up, then 1, and in the last `cooldown` steps falls to 0 in the given form, s being the
+    share of the cooldown that is done: ``1 - sqrt(s)``, ``1 - s`` or ``(1 + cos(pi * s)) / 2``.
+
+    Args:
+        total_steps: length of the run in optimizer steps, at least 0.
+        warmup: length of the warm-up: an integer, in steps, or a float in [0, 1), a share of the
+            run, which is rounded up. Step `warmup` is the first at the peak.
+        cooldown: length of the cooldown, likewise; a share is rounded down. Warm-up and cooldown
+            may not be longer than the run.
+        form: of the cooldown: "1-sqrt", "linear" or "cosine".
+        min_factor: where the warm-up starts and the cooldown ends, in [0, 1].
+
+    Any phase may be empty; the factor never jumps. `min_factor` is reached at step `total_steps`
+    and held: the last update of the run, as with a cosine, is made just above it. The steps are
+    kept, not the shares, as `total_steps`, `warmup` and `cooldown_steps`; ``shape.cooldown(…)``
+    is the method of every schedule, which starts another cooldown wherever you are.
+
+    The warm-up is ``Warmup(warmup, start_factor=min_factor)``: with `min_factor` 0 the first
+    update changes nothing. It equals get_wsd_schedule of transformers (5.24) with the linear
+    warm-up, `min_lr_ratio` as `min_factor` and the cooldown's form as `decay_type`, whose default
+    there is "cosine". Theirs jumps where phases overlap or the stable phase ends before the run,
+    and drops at the end if there is no cooldown; here the one is refused and the other held.
+
+    Raises TypeError or ValueError for bad arguments. Sources: Hu et al. (2024), MiniCPM, section
+    4; Hägele et al. (2024), Scaling laws and compute-optimal training beyond fixed training
+    durations, for the square root and for a cooldown of a fifth of the run, the default.
+    """
+
+    total_steps: int
+    warmup: int
+    # Not named as its argument: `cooldown` is a method of every schedule.
+    cooldown_steps: int = field(metadata={"argument": "cooldown"})
+    form: str
+    min_factor: float
+
+    def __init__(
+        self,
+        total_steps: int,
+        warmup: int | float = 0,
+        cooldown: int | float = 0.2,
+        form: str = "1-sqrt",
+        min_factor: float = 0.0,
+    ) -> None:
+        total_steps = _checks.integer("WSD", "total_steps", total_steps, minimum=0)
+        warmup_steps = _checks.steps("WSD", "warmup", warmup, total_steps)
+        cooldown_steps = _checks.steps("WSD", "cooldown", cooldown, total_steps, math.floor)
+        _checks.choice("WSD", "form", form, FORMS)
+        if warmup_steps + cooldown_steps > total_steps:
+            raise ValueError(
+                f"WSD: warmup and cooldown must fit into total_steps={total_steps}, got "
+                f"warmup={warmup!r} and cooldown={cooldown!r}"
+            )
+        object.__setattr__(self, "total_steps", total_steps)
+        object.__setattr__(self, "warmup", warmup_steps)
+        object.__setattr__(self, "cooldown_steps", cooldown_steps)
+        object.__setattr__(self, "form", form)
+        min_factor = _checks.number("WSD", "min_factor", min_factor, minimum=0, maximum=1)
+        object.__setattr__(self, "min_factor", min_factor)
+
+    def __repr__(self) -> str:
+        return (
+            f"WSD(total_steps={self.total_steps}, warmup={self.warmup}, "
+            f"cooldown={self.cooldown_steps}, form={self.form!r}, min_factor={self.min_factor!r})"
+        )
+
+    @property
+    def length(self) -> int:
+        return self.total_steps
+
+    def formula(self, step: int) -> float:
+        start = self.total_steps - self.cooldown_steps
+        if step < self.warmup:
+            height = step / self.warmup
+        elif step <= start:
+            height = 1.0
+        else:
+            height = falling(self.form, (step - start) / self.cooldown_steps)
+        return self.min_factor + (1 - self.min_factor) * height
