@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from statistics import NormalDist
 from typing import Any
 
@@ -94,50 +96,79 @@ class GradientNoiseScale:
     Args:
         decay: of exponential averages, in (0, 1), for a noise scale that changes in training;
             that they start empty is corrected for. None (the default) averages over all updates.
+        scale: what the loss was multiplied by before its gradients were taken, above 0: a number
+            or, in mixed precision, the gradient scaler, which is then asked at every update.
+
+    Under a gradient scaler the scale changes, and some updates overflow. Those (their norm is not
+    finite) are left out, as the scaler leaves them out of the training, and counted.
 
     Attributes: `value` in samples; `squared_norm` (|G|²) and `trace` (tr Σ), in squared units of
-    the gradient; `updates`. Raises TypeError or ValueError for bad arguments, ValueError if there
-    is nothing to compare (one microbatch) or nothing taken in yet. Source: McCandlish et al.
-    (2018), section 2.2 and appendix A.1.
+    the gradient of the loss itself; `updates` taken in; `overflows` left out. Raises TypeError or
+    ValueError for bad arguments, ValueError if there is nothing to compare (one microbatch) or
+    nothing taken in yet. Source: McCandlish et al. (2018), section 2.2 and appendix A.1.
     """
 
-    def __init__(self, decay: float | None = None) -> None:
+    def __init__(self, decay: float | None = None, scale: Any = 1.0) -> None:
         if decay is not None:
             decay = _checks.number(_OWNER, "decay", decay, above=0, below=1)
-        self.decay = decay
-        self.updates = 0
+        _scale(_OWNER, scale)
+        self.decay, self.scale = decay, scale
+        self.updates = self.overflows = 0
         # Weighted sums over the updates: of the weights and their squares, of x = |G|² and
         # y = tr Σ as each update gives them, and of their products.
         self._sums = dict.fromkeys(("w", "ww", "x", "y", "xx", "xy", "yy"), 0.0)
         self._open: list[Tensor] = []  # what an unfinished update has accumulated, and
         self._parts: list[float] = []  # the squared norm of each of its parts
+        self._open_scale = 1.0  # what its gradients are multiplied by
 
-    def update(self, gradients: Iterable[Any], batch_size: int | Sequence[int]) -> None:
+    def update(
+        self, gradients: Iterable[Any], batch_size: int | Sequence[int], *, scale: Any = None
+    ) -> None:
         """Take in the gradients of one update's microbatches.
 
         Args:
             gradients: one entry for each microbatch, at least two: a tensor, or a list with one
-                for each parameter (None counts as zero). Each is the *mean* over the microbatch.
+                for each parameter (None counts as zero), dense or sparse. Each is the *mean* over
+                the microbatch.
             batch_size: samples in a microbatch: one number, or one for each.
+            scale: of these gradients, if it is not that of the estimate; a number or the scaler,
+                before its ``update()``.
         """
-        self.update_norms(*_norms(_OWNER, gradients, batch_size))
+        scale = _scale(_OWNER, self.scale if scale is None else scale)
+        self.update_norms(*_norms(_OWNER, gradients, batch_size), scale=scale)
 
     def update_norms(
-        self, small_sq: float, big_sq: float, batch_size: float, big_batch_size: float
+        self,
+        small_sq: float,
+        big_sq: float,
+        batch_size: float,
+        big_batch_size: float,
+        *,
+        scale: Any = None,
     ) -> None:
         """Take in squared norms, for example from a data-parallel run.
 
         Args:
             small_sq: squared norm of the gradient averaged over `batch_size` samples; the mean of
-                it over the microbatches or processes.
+                it over the microbatches or processes. Infinity or NaN is an overflow.
             big_sq: that of the gradient averaged over all of the `big_batch_size` samples.
             batch_size: at least 1; for microbatches of unequal sizes their harmonic mean.
             big_batch_size: above `batch_size`.
+            scale: of the gradients whose norms these are; see `update`.
         """
-        small_sq = _checks.number(_OWNER, "small_sq", small_sq, minimum=0)
-        big_sq = _checks.number(_OWNER, "big_sq", big_sq, minimum=0)
         b = _checks.number(_OWNER, "batch_size", batch_size, minimum=1)
         big = _checks.number(_OWNER, "big_batch_size", big_batch_size, above=b)
+        scale = _scale(_OWNER, self.scale if scale is None else scale)
+        finite = True
+        for name, value in (("small_sq", small_sq), ("big_sq", big_sq)):
+            overflow = isinstance(value, Real) and not math.isfinite(value)
+            finite = finite and not overflow
+            if not overflow:
+                _checks.number(_OWNER, name, value, minimum=0)
+        if not finite:
+            self.overflows += 1
+            return
+        small_sq, big_sq = float(small_sq) / scale**2, float(big_sq) / scale**2
         x = (big * big_sq - b * small_sq) / (big - b)
         y = (small_sq - big_sq) / (1 / b - 1 / big)
         keep = 1.0 if self.decay is None else self.decay
@@ -154,34 +185,40 @@ class GradientNoiseScale:
         ``.grad`` then adds up to the mean. What a backward added is found by comparing with a
         copy, so this holds one more set of gradients. `end_update` closes the update.
         """
-        grads = [p.grad for p in params]
+        grads = [None if p.grad is None else _plain(p.grad) for p in params]
         if not self._parts:
-            self._open = [torch.zeros_like(p) if p is not None else None for p in grads]
+            self._open = [None] * len(grads)
+            self._open_scale = _scale(_OWNER, self.scale)
         part = 0.0
         for i, grad in enumerate(grads):
             if grad is None:
                 continue
-            if self._open[i] is None:  # its first gradient came in a later microbatch
-                self._open[i] = torch.zeros_like(grad)
-            part += _squared([grad - self._open[i]])
-            self._open[i].copy_(grad)
+            # The first gradient of some parameters comes in a later microbatch.
+            part += _squared([grad if self._open[i] is None else _sum(self._open[i], grad, -1)])
+            self._open[i] = grad.clone()
         self._parts.append(part)
 
-    def end_update(self, batch_size: int) -> None:
+    def end_update(self, batch_size: int, *, scale: Any = None) -> None:
         """Take in what `after_backward` saw; `batch_size` is the samples in one microbatch.
 
-        Call it before the gradients are clipped, unscaled or zeroed.
+        `scale` is that of the gradients, if it is not the one that the estimate had (or its scaler
+        gave) at the first `after_backward`. Call it before a scaler that is given here updates.
         """
         batch_size = _checks.integer(_OWNER, "batch_size", batch_size, minimum=1)
+        scale = _scale(_OWNER, self._open_scale if scale is None else scale)
         n, parts, whole = len(self._parts), self._parts, self._open
         self._parts, self._open = [], []
         _at_least_two(_OWNER, n)
         # A part is 1/n of its microbatch's gradient.
-        self.update_norms(n * sum(parts), _squared(whole), batch_size, n * batch_size)
+        norms = n * sum(parts), _squared(whole)
+        self.update_norms(*norms, batch_size, n * batch_size, scale=scale)
 
     def _mean(self, name: str) -> float:
         if not self.updates:
-            raise ValueError(f"{_OWNER}: nothing was taken in yet; call update first")
+            left_out = f" ({self.overflows} overflowed)" if self.overflows else ""
+            raise ValueError(
+                f"{_OWNER}: nothing was taken in yet{left_out}; call update with finite gradients"
+            )
         return self._sums[name] / self._sums["w"]
 
     @property
@@ -231,18 +268,23 @@ class GradientNoiseScale:
         return 0.0, math.inf
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` takes: plain numbers. An update that is still open is left out."""
-        return {"decay": self.decay, "updates": self.updates, "sums": dict(self._sums)}
+        """What `load_state_dict` takes: plain numbers.
+
+        An update that is still open is left out, and so is `scale`: a scaler has its own state.
+        """
+        counts = {"updates": self.updates, "overflows": self.overflows}
+        return {"decay": self.decay, **counts, "sums": dict(self._sums)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`. Raises ValueError for one that is none of this class."""
         if (
             not isinstance(state, dict)
-            or state.keys() != self.state_dict().keys()
+            or state.keys() | {"overflows"} != self.state_dict().keys()  # 0.1 did not count them
             or state["sums"].keys() != self._sums.keys()
         ):
             raise ValueError(f"{_OWNER}: state must come from state_dict, got {state!r:.200}")
         self.decay, self.updates = state["decay"], state["updates"]
+        self.overflows = state.get("overflows", 0)
         self._sums, self._open, self._parts = dict(state["sums"]), [], []
 
 
@@ -252,21 +294,24 @@ def gradient_noise_scale(
     *,
     params: Iterable[Tensor] | None = None,
     microbatches: int = 64,
+    scale: Any = 1.0,
 ) -> float:
     """The simple gradient noise scale ``tr Σ / |G|²`` at the present weights, in samples.
 
     Args:
         gradients: either the gradients of microbatches, one entry each, at least two: a tensor,
-            or a list with one for each parameter; or a function without arguments that returns
-            the mean loss over a fresh microbatch, a scalar tensor.
+            or a list with one for each parameter, dense or sparse; or a function without
+            arguments that returns the mean loss over a fresh microbatch, a scalar tensor.
         batch_size: samples in a microbatch: one number, or one for each.
         params: for a function: the tensors that its loss is differentiated by. Their ``.grad``
             is left alone.
         microbatches: for a function: how often it is called, at least 2.
+        scale: what the loss was multiplied by, above 0: a number, or a gradient scaler.
 
     Both averages are over the microbatches: ``tr Σ`` from their scatter, ``|G|²`` from the norm
     of their mean less what the scatter adds to it. Infinity if the latter is not above 0: take
-    more microbatches, or larger ones. For a running average over training, and intervals, use
+    more microbatches, or larger ones. Microbatches whose gradients are not finite are left out,
+    and a RuntimeWarning says how many. For a running average over training, and intervals, use
     `GradientNoiseScale`. Raises TypeError or ValueError for bad arguments. Source: McCandlish et
     al. (2018), equation 2.9 and appendix A.1.
     """
@@ -284,66 +329,113 @@ def gradient_noise_scale(
                 return torch.autograd.grad(loss(), params, allow_unused=True)
 
         gradients = (gradient() for _ in range(microbatches))
+    _scale(owner, scale)  # refuses a bad one before any work is done
+    norms = _norms(owner, gradients, batch_size, leave_out=True)
     estimate = GradientNoiseScale()
-    estimate.update_norms(*_norms(owner, gradients, batch_size))
+    estimate.update_norms(*norms, scale=_scale(owner, scale))
     return estimate.value
 
 
 _OWNER = "GradientNoiseScale"
 
 
+def _scale(owner: str, scale: Any) -> float:
+    """The number by which a loss is multiplied: `scale` itself, or what the scaler says now."""
+    number = scale.get_scale() if hasattr(scale, "get_scale") else scale
+    if isinstance(number, Tensor) and number.numel() == 1:
+        number = number.item()
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise TypeError(f"{owner}: scale must be a number or a gradient scaler, got {scale!r:.200}")
+    return _checks.number(owner, "scale", number, above=0)
+
+
 @torch.no_grad()
 def _norms(
-    owner: str, gradients: Iterable[Any], batch_size: int | Sequence[int]
+    owner: str,
+    gradients: Iterable[Any],
+    batch_size: int | Sequence[int],
+    leave_out: bool = False,
 ) -> tuple[float, float, float, int]:
     """Mean squared norm of the microbatches' gradients, that of their mean, and the batch sizes.
 
-    Holds one sum of gradients, whatever the number of microbatches.
+    Holds one sum of gradients, whatever the number of microbatches. With `leave_out` those that
+    are not finite do not count.
     """
     if not isinstance(gradients, Iterable):
         raise TypeError(f"{owner}: gradients must be one for each microbatch, got {gradients!r}")
     each = isinstance(batch_size, Sequence) and not isinstance(batch_size, str)
-    sizes, small_sq, total = [], 0.0, []
-    for n, entry in enumerate(gradients):
+    sizes, small_sq, total, given = [], 0.0, [], 0
+    for entry in gradients:
         tensors = [entry] if isinstance(entry, Tensor) else list(entry)
         if not all(t is None or isinstance(t, Tensor) for t in tensors):
             raise TypeError(f"{owner}: gradients must hold tensors, got {tensors!r:.200}")
         size = batch_size
         if each:  # a missing one is found out below
-            size = batch_size[n] if n < len(batch_size) else 1
+            size = batch_size[given] if given < len(batch_size) else 1
         size = _checks.integer(owner, "batch_size", size, minimum=1)
+        given += 1
+        tensors = [None if t is None else _plain(t) for t in tensors]
+        square = _squared(tensors)
+        if leave_out and not math.isfinite(square):
+            continue
         total = total or [None] * len(tensors)
         for i, tensor in enumerate(tensors):
             if tensor is not None:
-                total[i] = size * tensor if total[i] is None else total[i].add_(tensor, alpha=size)
-        small_sq += _squared(tensors)
+                whole = total[i]
+                total[i] = size * tensor if whole is None else _sum(whole, tensor, size)
+        small_sq += square
         sizes.append(size)
-    _at_least_two(owner, len(sizes))
-    if each and len(sizes) != len(batch_size):
+    _at_least_two(owner, len(sizes), given - len(sizes))
+    if each and given != len(batch_size):
         raise ValueError(
             f"{owner}: batch_size must be one number, or one for each microbatch, got "
             f"{batch_size!r:.200}"
+        )
+    if len(sizes) < given:
+        warnings.warn(
+            f"{owner}: the gradients of {given - len(sizes)} of {given} microbatches are not "
+            f"finite and are left out",
+            RuntimeWarning,
+            stacklevel=3,
         )
     n, whole = len(sizes), sum(sizes)
     mean_inverse = sum(1 / size for size in sizes) / n  # E|g_b|² is linear in 1/b
     return small_sq / n, _squared(total) / whole**2, 1 / mean_inverse, whole
 
 
-def _at_least_two(owner: str, microbatches: int) -> None:
+def _at_least_two(owner: str, microbatches: int, left_out: int = 0) -> None:
     if microbatches < 2:
+        others = f", and {left_out} that are not finite" if left_out else ""
         raise ValueError(
-            f"{owner}: gradients must be those of at least 2 microbatches, got {microbatches}; one "
-            f"batch does not tell noise from gradient"
+            f"{owner}: gradients must be those of at least 2 microbatches, got {microbatches}"
+            f"{others}; one batch does not tell noise from gradient"
         )
 
 
-def _squared(tensors: Iterable[Tensor | None]) -> float:
-    """The squared norm of all entries together; half precision is summed in single."""
+def _plain(gradient: Tensor) -> Tensor:
+    """Dense, or sparse in coordinates, none twice; half precision as single, to add up without
+    overflow."""
+    gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    if gradient.layout == torch.sparse_coo:
+        return gradient.coalesce()
+    return gradient if gradient.layout == torch.strided else gradient.to_dense()
+
+
+def _sum(a: Tensor, b: Tensor, times: int) -> Tensor:
+    """``a + times * b`` of plain gradients; dense unless both are sparse."""
+    if a.layout != b.layout:
+        a, b = a.to_dense(), b.to_dense()
+    return torch.add(a, b, alpha=times)
+
+
+def _squared(gradients: Iterable[Tensor | None]) -> float:
+    """The squared norm of all entries of plain gradients together."""
     norms = [
-        torch.linalg.vector_norm(t, dtype=torch.promote_types(t.dtype, torch.float32))
-        for t in tensors
-        if t is not None
+        torch.linalg.vector_norm(g.coalesce().values() if g.is_sparse else g)
+        for g in gradients
+        if g is not None
     ]
+    # float64 on the CPU alone: not every device has it.
     return (
-        float(torch.stack([norm.double().cpu() for norm in norms]).square().sum()) if norms else 0.0
+        float(torch.stack([norm.cpu().double() for norm in norms]).square().sum()) if norms else 0.0
     )

@@ -106,12 +106,12 @@ def largest_hessian_eigenvalue(
         raise TypeError(f"{owner}: loss must be a function without arguments, got {loss!r}")
     size = sum(p.numel() for p in params)
     if start is None:
-        start = torch.randn(size, generator=torch.Generator().manual_seed(0))
+        start = torch.randn(size, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
     elif not isinstance(start, torch.Tensor) or start.shape != (size,) or not start.any():
         raise ValueError(
             f"{owner}: start must be a non-zero tensor of shape ({size},), got {start!r:.200}"
         )
-    v = start.to(params[0])
+    v = start.cpu().to(params[0].dtype).to(params[0].device)
     v = best = v / v.norm()
 
     value = loss()
@@ -135,19 +135,21 @@ def largest_hessian_eigenvalue(
         return torch.cat([o.reshape(-1) for o in out])
 
     rounding = 4 * torch.finfo(v.dtype).eps
-    basis, tridiagonal, converged = [], torch.zeros(_BASIS, _BASIS, dtype=torch.float64), False
+    basis, converged = [], False
+    # On the CPU: not every device has float64.
+    tridiagonal = torch.zeros(_BASIS, _BASIS, dtype=torch.float64, device="cpu")
     for _ in range(max_iter):
         if len(basis) == _BASIS:  # full: begin again from the best vector so far
             basis, v = [], best
         basis.append(v)
         k, w = len(basis), product(v)
         rows = torch.stack(basis)
-        tridiagonal[k - 1, k - 1] = v @ w
+        tridiagonal[k - 1, k - 1] = float(v @ w)
         for _ in range(2):  # once leaves rounding errors, which then grow
             w = w - rows.T @ (rows @ w)
         values, vectors = torch.linalg.eigh(tridiagonal[:k, :k])
         eigenvalue, norm = float(values[-1]), float(w.norm())
-        best = vectors[:, -1].to(rows) @ rows
+        best = vectors[:, -1].to(rows.dtype).to(rows.device) @ rows
         # ‖H best − eigenvalue best‖, and what rounding leaves of products with a larger one
         left, unseen = norm * abs(float(vectors[-1, -1])), rounding * float(values.abs().max())
         if left <= tol * abs(eigenvalue) + unseen:

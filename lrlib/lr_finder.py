@@ -63,8 +63,10 @@ def find_lr(
             equally spaced in the logarithm.
         num_iter: updates in one test, at least 10. `train_step` is called once more than that.
         repeats: tests from the same state, with the batches and random numbers that come next.
-        diverge_factor: a test ends when the median of its last three losses is above this many
-            times the median of its first five, or when a loss is not finite.
+        diverge_factor: a test ends when its losses stand this many times as far above the lowest
+            as they stood at the start, or when one is not finite. What counts is the median of
+            the last three, that of the first five, and a fall of at least four times the noise of
+            one loss; of a loss that falls to 0 it is a multiple of the start.
         smoothing: width of the smoothing: the standard deviation of its window in decades of the
             rate. 0 is none.
 
@@ -147,10 +149,29 @@ def _range_test(
         loss = step()  # the first that this rate has had a part in
         losses[k] = loss if math.isfinite(loss) else math.inf
         seen.append(loss)
-        start = sorted(seen[:5])[len(seen[:5]) // 2]
-        limit = start + (diverge_factor - 1) * abs(start)  # losses may be negative
-        if not math.isfinite(loss) or sorted(seen[-3:])[len(seen[-3:]) // 2] > limit:
+        if not math.isfinite(loss) or _diverged(np.array(seen), diverge_factor):
             return
+
+
+def _diverged(seen: np.ndarray, factor: float) -> bool:
+    """Whether the losses seen so far stand `factor` times as far above their lowest as at first.
+
+    Only differences of losses count, so that a constant added to the loss changes nothing.
+    """
+    if seen.size <= 5:
+        return False
+    # Where a loss moves by less than its rounding, most differences are 0, and say nothing.
+    steps = np.diff(seen)
+    moves = steps[steps != 0]
+    noise = _noise_of(moves) if moves.size else 0.0
+    start = np.median(seen[:5])
+    fall = max(start - seen.min(), 4 * noise)
+    return bool(np.median(seen[-3:]) > start + (factor - 1) * fall)
+
+
+def _noise_of(steps: np.ndarray) -> float:
+    """Standard deviation of one loss around the curve, from differences of neighbours."""
+    return 1.48 * float(np.median(np.abs(steps[np.isfinite(steps)]))) / math.sqrt(2)
 
 
 def _ratios(optimizer: Optimizer) -> tuple[float, ...]:
@@ -512,8 +533,7 @@ class LRFinderResult:
     def _noise(self) -> float:
         """Standard deviation of one loss around the curve, from differences of neighbours."""
         with np.errstate(invalid="ignore"):  # infinity less infinity
-            steps = np.abs(np.diff(self.losses))
-        return 1.48 * float(np.median(steps[np.isfinite(steps)])) / math.sqrt(2)
+            return _noise_of(np.diff(self.losses))
 
     @cached_property
     def smoothed(self) -> np.ndarray:

@@ -55,7 +55,7 @@ class Dataset:
         labels = self.split(name)[1]
         if not labels.is_floating_point():
             return 0.0
-        return float(torch.special.entr(labels.double()).sum(-1).mean())
+        return float(torch.special.entr(labels.cpu().double()).sum(-1).mean())
 
     def draw(self, seed: int) -> Dataset:
         """This data set, whatever the seed."""
@@ -76,7 +76,8 @@ class Dataset:
                 f"{tuple(self.train_y.shape)}"
             )
         labels = self.train_y.clone()
-        _make_wrong(labels, torch.arange(len(labels)), rate, self.classes, seed)
+        everyone = torch.arange(len(labels), device="cpu")
+        _make_wrong(labels, everyone, rate, self.classes, seed)
         return replace(self, name=f"{self.name}, {rate:.0%} wrong labels", train_y=labels)
 
 
@@ -180,7 +181,7 @@ def load_mnist1d() -> Pool:
     pool, test = len(arrays["train_x"]), len(arrays["test_x"])
     x = np.concatenate([arrays["train_x"], arrays["test_x"]]).astype(np.float32)
     y = np.concatenate([arrays["train_y"], arrays["test_y"]]).astype(np.int64)
-    judged = torch.arange(pool, pool + test)
+    judged = torch.arange(pool, pool + test, device="cpu")
 
     def rows(seed: int) -> Rows:
         drawn = _drawn(seed, pool)
@@ -223,7 +224,7 @@ def load_images(size: int = 14, shifts: bool = False) -> Pool:
 
     def rows(seed: int) -> Rows:
         train, val, test = _drawn(seed, len(y)).split([3000, 500, 1500])
-        every = (train[:, None] * views + torch.arange(views)).flatten()
+        every = (train[:, None] * views + torch.arange(views, device="cpu")).flatten()
         return Rows(every, val * views, test * views)
 
     name = f"mnist {size}×{size}" + (", shifted" if shifts else "")
@@ -251,7 +252,7 @@ def load_text(context: int = 64) -> Pool:
     def rows(seed: int) -> Rows:
         first = _drawn(seed, blocks) * _BLOCK
         held = blocks // 10
-        everywhere = torch.arange(_BLOCK - context)
+        everywhere = torch.arange(_BLOCK - context, device="cpu")
         apart = everywhere[::context]
         parts = first[2 * held :], first[:held], first[held : 2 * held]
         starts = everywhere, apart, apart

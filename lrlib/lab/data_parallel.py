@@ -75,9 +75,9 @@ def train(processes: int = 1, rank: int = 0, microbatches: int = 1) -> dict[str,
         optimizer.step()
         scheduler.step()  # once per update, in every process
     return {
-        "loss": torch.tensor(losses, dtype=torch.float64),
+        "loss": torch.tensor(losses, dtype=torch.float64, device="cpu"),
         "gradient": torch.stack(gradients),
-        "lr": torch.tensor(trace.lr[:, 0]),
+        "lr": torch.from_numpy(trace.lr[:, 0].copy()),
         "weights": torch.cat([p.detach().flatten() for p in model.parameters()]),
         "noise_scale": noise.value if noise.updates else None,
     }

@@ -198,9 +198,12 @@ class Task:
     margin: Margin | None = None
 
     def model(self, seed: int) -> nn.Module:
-        """A new model with the initial weights of `seed`; the global random state is untouched."""
+        """A new model with the initial weights of `seed`, on the CPU.
+
+        The global random state is untouched, and torch's default device has no say in it.
+        """
         seed = _checks.integer("Task.model", "seed", seed, minimum=0)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             return self.build()
 

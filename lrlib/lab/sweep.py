@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import multiprocessing
 import os
@@ -28,7 +29,8 @@ from lrlib.lab.models import Task
 from lrlib.lab.results import SweepResult
 from lrlib.schedule import Schedule
 
-OPTIMIZERS = ("sgd", "adamw")
+_SETTINGS = {"sgd": ("momentum", "nesterov"), "adamw": ("betas", "eps")}  # each one's own
+OPTIMIZERS = tuple(_SETTINGS)
 _EVAL_CHUNK = 50_000  # slices × labels evaluated at once; bounds the memory of an evaluation
 _PART = 32  # slices trained at once: the book's networks, so many, stay in a core's cache
 
@@ -47,7 +49,7 @@ def batches(
     steps = _checks.integer("batches", "steps", steps, minimum=0)
     sizes = _checked_sizes("batches", batch_size, n, steps)
     if sizes is None:
-        return (torch.arange(n) for _ in range(steps))
+        return (torch.arange(n, device="cpu") for _ in range(steps))
     return iter(_batches(seed, n, sizes))
 
 
@@ -119,7 +121,8 @@ def sweep(
         batch_size: examples per update, or a sequence with those of every update; None is the
             whole training set.
         optimizer: "sgd" (with `momentum`, `nesterov`, `weight_decay`) or "adamw" (with `betas`,
-            `eps`, `weight_decay`), defined as in torch.optim.
+            `eps`, `weight_decay`), defined as in torch.optim. The settings of the one are
+            refused with the other.
         momentum_schedules: name of a schedule -> schedule of the momentum in its runs, or of
             AdamW's beta1, as a factor on `momentum` or ``betas[0]``, such as
             ``{"one-cycle": shape.momentum()}``. The runs of the others keep theirs.
@@ -142,10 +145,9 @@ def sweep(
     eval_steps = _checked_eval_steps(eval_steps, plan.steps)
     where = settings.device(device)
 
-    def optimize(params: dict[str, Tensor]) -> StackedSGD | StackedAdamW:
-        return _optimizer(params, optimizer, momentum, nesterov, betas, eps, weight_decay)
-
-    base = optimize({}).momentum  # refuses bad settings before anything is trained
+    given = {"momentum": momentum, "nesterov": nesterov, "betas": betas, "eps": eps}
+    optimize = _checked_optimizer(optimizer, given, weight_decay)
+    base = optimize({}).momentum
     driven = _checked_momentum(momentum_schedules, schedules, base, plan.steps)
     plan = replace(plan, momentum=driven)
     work = _Work(
@@ -308,7 +310,8 @@ class _Source:
             y, labels = data.y, rows
             if split == "train" and data.noise:
                 y = torch.cat([data.labels(seed) for seed in seeds])
-                labels = rows + len(data.y) * torch.arange(len(seeds)).unsqueeze(1)
+                each = torch.arange(len(seeds), device="cpu").unsqueeze(1)
+                labels = rows + len(data.y) * each
             return cls(data.x, y, rows, labels)
         draws = [data.draw(seed) for seed in seeds]
         draws = draws[:1] if all(draw is draws[0] for draw in draws) else draws
@@ -318,7 +321,7 @@ class _Source:
             raise ValueError(
                 f"sweep: every seed must draw as many examples, got {sorted(sizes)} in {split!r}"
             )
-        rows = torch.arange(len(draws) * len(x[0])).view(len(draws), -1)
+        rows = torch.arange(len(draws) * len(x[0]), device="cpu").view(len(draws), -1)
         return cls(torch.cat(x), torch.cat(y), rows, rows)
 
     def to(self, device: torch.device) -> _Source:
@@ -553,27 +556,36 @@ def _checked_eval_steps(eval_steps: Sequence[int] | None, steps: int) -> list[in
     return out
 
 
-def _optimizer(
-    params: dict[str, Tensor],
-    optimizer: str,
-    momentum: float,
-    nesterov: bool,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> StackedSGD | StackedAdamW:
+def _checked_optimizer(
+    optimizer: str, given: dict[str, object], weight_decay: float
+) -> Callable[[dict[str, Tensor]], StackedSGD | StackedAdamW]:
+    """What makes the optimizer of some stacked parameters; `given` are the settings of either.
+
+    Those of the other optimizer must be what they are by default: nothing would use them.
+    """
     _checks.choice("sweep", "optimizer", optimizer, OPTIMIZERS)
     weight_decay = _checks.number("sweep", "weight_decay", weight_decay, minimum=0)
+    default = inspect.signature(sweep).parameters
+    for name, value in given.items():
+        is_default = np.array_equal(value, default[name].default)
+        if name not in _SETTINGS[optimizer] and not is_default:
+            other = next(kind for kind, names in _SETTINGS.items() if name in names)
+            raise ValueError(
+                f"sweep: {name} is a setting of {other!r}, which optimizer={optimizer!r} does not "
+                f"have, got {name}={value!r:.200}; leave it out, or set optimizer={other!r}"
+            )
     if optimizer == "sgd":
-        momentum = _checks.number("sweep", "momentum", momentum, minimum=0, below=1)
-        if nesterov and not momentum:
+        momentum = _checks.number("sweep", "momentum", given["momentum"], minimum=0, below=1)
+        if given["nesterov"] and not momentum:
             raise ValueError("sweep: nesterov needs momentum above 0, got momentum=0")
-        return StackedSGD(params, momentum, bool(nesterov), weight_decay)
+        nesterov = bool(given["nesterov"])
+        return lambda params: StackedSGD(params, momentum, nesterov, weight_decay)
+    betas = given["betas"]
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         raise ValueError(f"sweep: betas must be two numbers, got {betas!r}")
     betas = tuple(_checks.number("sweep", "betas", b, minimum=0, below=1) for b in betas)
-    eps = _checks.number("sweep", "eps", eps, above=0)
-    return StackedAdamW(params, betas, eps, weight_decay)
+    eps = _checks.number("sweep", "eps", given["eps"], above=0)
+    return lambda params: StackedAdamW(params, betas, eps, weight_decay)
 
 
 def _rows(data: Tensor, index: Tensor) -> Tensor:
@@ -586,23 +598,24 @@ def _evaluate(stacked: StackedModule, source: _Source, which: np.ndarray) -> tup
 
     `which` is the seed of every slice. The loss is averaged over examples, in chunks; a slice with
     a non-finite loss is NaN in both. Where labels are distributions, an answer is wrong with the
-    probability of all other classes.
+    probability of all other classes. The sums are float64, and so on the CPU: not every device has
+    it.
     """
     slices, n, y = len(which), source.rows.shape[1], source.y
     soft = y.is_floating_point()
     chunk = max(1, _EVAL_CHUNK // (slices * (y[0, ..., 0] if soft else y[0]).numel()))
-    loss, wrong = torch.zeros(2, slices, dtype=torch.float64, device=y.device)
+    loss, wrong = torch.zeros(2, slices, dtype=torch.float64, device="cpu")
     for start in range(0, n, chunk):
         xs, ys = source.examples(which, slice(start, start + chunk))
         outputs = stacked.forward(xs)
         losses = vmap(stacked.loss)(outputs, ys)
-        loss += losses.double() * xs.shape[1]
+        loss += losses.cpu().double() * xs.shape[1]
         answers = outputs.argmax(-1)
         if soft:
             right = ys.gather(-1, answers.unsqueeze(-1))
-            errors = 1 - right.squeeze(-1).double()
+            errors = 1 - right.squeeze(-1).cpu().double()
         else:
-            errors = (answers != ys).double()
+            errors = (answers != ys).cpu().double()
         wrong += errors.flatten(1).mean(1) * xs.shape[1]
     loss, wrong = loss / n, wrong / n
     bad = ~torch.isfinite(loss)
