@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrlib import _checks
+from lrlib._lambda_lr import Unsaved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class Schedule(ABC):
+class Schedule(Unsaved, ABC):
     """A shape: a pure function from the step to a factor, finite and at least 0.
 
     ``shape(t)`` is the factor at step `t`, where `t` counts the optimizer updates already made:

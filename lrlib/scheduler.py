@@ -102,7 +102,7 @@ class ScheduledLR(LRScheduler):
         self._base: dict[str, list[float]] = {name: [] for name in self._shapes}
         self._driving = True
         # How calls and updates have gone since this scheduler was built or loaded a state.
-        self._calls = self._updates = 0
+        self._updates = self._lead = 0  # updates seen; calls of step() less counted updates
         self._uncounted = 0  # updates since the last call of step()
         self._by = 1  # what that call added to the counter
         self._in_update = self._skipped = False
@@ -184,7 +184,8 @@ class ScheduledLR(LRScheduler):
     # Optimizers leave their hooks behind when they are copied or pickled. So does the scheduler,
     # and registers new ones with the copy.
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_handles", "_rates")}
+        left_out = ("_handles", "_rates", "_said_under")
+        return {key: value for key, value in self.__dict__.items() if key not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -213,11 +214,20 @@ class ScheduledLR(LRScheduler):
                 "resume with load_state_dict"
             )
         self._check_driving()
-        self._calls += 1
+        self._lead += 1 - self._uncounted
         if self._uncounted > 1:
-            self._say("count", _counting.behind(self._calls, self._updates), 3)
-        self._last_epoch, self._uncounted, self._ahead = value, 0, 1
+            self._say("count", _counting.behind(self._updates + self._lead, self._updates), 3)
+        self._last_epoch, self._uncounted, self._ahead, self._plain = value, 0, 1, None
         self._rates = _optimizers.Rates(self._torch.param_groups[: len(self._rates)])
+
+    @property
+    def _step_count(self) -> int:
+        """torch's schedulers have one: their last_epoch and 1."""
+        return self._last_epoch + 1
+
+    @_step_count.setter
+    def _step_count(self, value: int) -> None:
+        """accelerate adds to it, for the sake of a warning of torch's; there is no need to."""
 
     @property
     def shape(self) -> Schedule | tuple[Schedule, ...]:
@@ -297,10 +307,31 @@ class ScheduledLR(LRScheduler):
             return None
         if self._last_epoch >= self._end:
             self._say("end", _counting.past_the_end(self._end, self._last_epoch), 3)
-        self._advance(by)
-        self._calls += 1
+        if self._plain is None or not self._advance_plainly(by):
+            self._advance(by)
         self._by, self._uncounted = by, 0
         return None
+
+    def _advance_plainly(self, by: int) -> bool:
+        """What `_advance` comes to in the common case, written out: it is called very often.
+
+        False, and nothing done, if the case is another one after all.
+        """
+        shape, length = self._plain
+        groups, written, base = self._torch.param_groups, self._rates.values, self._base["lr"]
+        if len(groups) != len(written):
+            return False
+        for i, group in enumerate(groups):
+            if group["lr"] != written[i]:
+                return False
+        step = self._last_epoch + by
+        factor = shape.formula(step if step < length else length)
+        if factor.__class__ is not float or not 0 <= factor < _INFINITY:
+            factor = shape(step)  # says what is wrong
+        for i, group in enumerate(groups):
+            group["lr"] = written[i] = base[i] * factor
+        self._last_epoch = step
+        return True
 
     def _settle(self, by: int) -> bool:
         """Look at a call of `step` that is not just one after one update; True if it counted."""
@@ -310,12 +341,14 @@ class ScheduledLR(LRScheduler):
             self._apply(self._last_epoch - self._credit + by)
             self._attention, self._credit, self._by = True, 0, by
             return True
-        calls, updates = self._calls + 1, self._updates
+        first = self._lead + self._updates == self._uncounted
+        self._lead += 1 - self._uncounted
+        calls, updates = self._updates + self._lead, self._updates
         if self._uncounted > 1:
             self._say("count", _counting.behind(calls, updates), 4)
         elif self._surplus or not (self._uncounted or self._grace):
             self._say("count", _counting.ahead(calls, updates, self._skipped), 4)
-        self._surplus = self._grace and not self._uncounted and self._calls == 0 and self._loaded
+        self._surplus = self._grace and not self._uncounted and first and self._loaded
         self._attention, self._grace, self._skipped = self._surplus, False, False
         return False
 
@@ -420,7 +453,7 @@ class ScheduledLR(LRScheduler):
             raise
         self._unsaid, self._said_under = messages, warnings.filters
         self._credit = state.uncounted
-        self._calls = self._updates = self._uncounted = 0
+        self._lead = self._updates = self._uncounted = 0
         self._by, self._used = state.uncounted or self._by, None
         self._grace = self._attention = True
         self._loaded = "uncounted" in state_dict
@@ -482,12 +515,28 @@ class ScheduledLR(LRScheduler):
                 for group, start in zip(groups, starts, strict=True):
                     group[f"initial_{name}"] = start
             self._base, self._rates = base, _optimizers.Rates(groups)
+            self._plain = self._plain_shape()
         self._rates.write(groups, rates)
         for name, values in others:
             for group, value in zip(groups, values, strict=True):
                 _optimizers.write(group, name, value)
         self._last_epoch = step
-        self._step_count = step + 1  # torch's schedulers have one, and accelerate adds to it
+
+    def _plain_shape(self) -> tuple[Schedule, float] | None:
+        """The schedule and its length, if every rate is a float, base times the one schedule."""
+        shape = self._shapes["lr"]
+        if (
+            len(self._shapes) > 1
+            or not isinstance(shape, Schedule)
+            or type(shape).__call__ is not Schedule.__call__
+            or self._rates.tensors
+            or self._scaled
+            or self._floors
+            or self._ahead
+            or type(self)._values is not ScheduledLR._values
+        ):
+            return None
+        return shape, _INFINITY if shape.length is None else shape.length
 
     def _others(self, step: int, base: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
         """Momentum and weight decay at `step`, where they are driven."""
@@ -564,6 +613,7 @@ class ScheduledLR(LRScheduler):
             raise
         self._noted.clear()
 
+    _plain: tuple[Schedule, float] | None = None  # what the short way through `step` needs
     _scaled = False  # whether a group has timm's lr_scale
     _loaded = False  # whether a state was loaded that says if an update was not yet counted
     _said_under: Any = None
@@ -599,7 +649,7 @@ class ScheduledLR(LRScheduler):
             self._used = self._last_epoch
             self._advance(1)
             self._say_again(2)
-        elif self._uncounted == _NEVER and not self._calls:
+        elif self._uncounted == self._updates == _NEVER:
             self._say("count", _counting.behind(0, self._updates), 2)
 
     def _after_optimizer_load(self, optimizer: Optimizer) -> None:
@@ -610,6 +660,7 @@ class ScheduledLR(LRScheduler):
         self._apply(groups=optimizer.param_groups)
 
 
+_INFINITY = float("inf")
 _NEVER = 100  # updates without a call of step(), until that is said
 
 
@@ -646,7 +697,7 @@ def _start(start: object, last_epoch: object) -> int:
 def _end(shape: Schedule | tuple[Schedule, ...]) -> float:
     """The step from which on an update is past the end of the schedule, of the last to end."""
     ends = [_resuming.falls_to_its_end(part) for part in _parts(shape)]
-    return float("inf") if None in ends else max(ends)
+    return _INFINITY if None in ends else max(ends)
 
 
 def _parts(shape: Schedule | tuple[Schedule, ...]) -> tuple[Schedule, ...]:
