@@ -38,7 +38,8 @@ class ScheduledLR(LRScheduler):
         self_driving: count the updates in the optimizer's hook; `step` then does nothing. For
             frameworks that call it twice per update, per process, or for skipped updates.
         start: updates (tokens, samples) already made: the run goes on from there.
-        last_epoch: torch's name for ``start - 1``, for code that builds torch's schedulers.
+        last_epoch: torch's name for ``start - 1``, for code that builds torch's schedulers; if
+            another ScheduledLR drives the optimizer, its count is gone on with instead.
 
     A step is computed from the counter and the base values alone, never from ``group["lr"]``, so
     neither other code nor the order of loading can bend it: after `load_state_dict` the rest of
@@ -99,6 +100,9 @@ class ScheduledLR(LRScheduler):
         self._floors = _floors(min_lr)
         self._self_driving = bool(self_driving)
         self._last_epoch = _start(start, last_epoch)
+        if last_epoch != -1 and (earlier := self._earlier()) is not None:
+            # skorch gives a second fit's scheduler the number of epochs, whatever step() counted.
+            self._last_epoch = earlier._last_epoch
         self._base: dict[str, list[float]] = {name: [] for name in self._shapes}
         self._driving = True
         # How calls and updates have gone since this scheduler was built or loaded a state.
@@ -119,6 +123,12 @@ class ScheduledLR(LRScheduler):
         self._rates = _optimizers.Rates([])
         self._adopt_new_groups()
         self._attach()
+
+    def _earlier(self) -> ScheduledLR | None:
+        """The ScheduledLR that drives the optimizer until this one does."""
+        hooks = _optimizers.step_pre_hooks(self._torch).values()
+        found = [hook.scheduled_lr() for hook in hooks if hasattr(hook, "scheduled_lr")]
+        return found[0] if found else None
 
     def _attach(self) -> None:
         """Register the hooks, and end the control of an earlier scheduler of this optimizer."""
