@@ -35,8 +35,10 @@ SCHEDULERS: dict[str, Callable[[Optimizer], LRScheduler]] = {
     "torch OneCycleLR": lambda optimizer: OneCycleLR(
         optimizer, PEAK, total_steps=STEPS + 1, cycle_momentum=False
     ),
-    "ScheduledLR, CosineAnnealing": lambda optimizer: ScheduledLR(optimizer, CosineAnnealing(STEPS)),
-    "ScheduledLR, OneCycle": lambda optimizer: ScheduledLR(optimizer, OneCycle(STEPS)),
+    "ScheduledLR, CosineAnnealing": lambda optimizer: ScheduledLR(
+        optimizer, CosineAnnealing(STEPS)
+    ),
+    "ScheduledLR, one-cycle": lambda optimizer: ScheduledLR(optimizer, OneCycle(STEPS)),
 }
 
 

@@ -162,8 +162,9 @@ def falls_to_its_end(shape: Schedule) -> int | None:
     end = shape.length
     if not end:
         return None
-    last = shape(end)
     apart = max(1, end // 1_000)  # wide enough for the flat foot of a cosine
-    if end < 2 * apart:
-        return end if last == 0 else None
-    return end if shape(end - 2 * apart) > shape(end - apart) > last else None
+    if end < 3 * apart:
+        return end if shape(end) == 0 else None
+    # Some reach their last value one step before their end.
+    before = [shape(end - i * apart) for i in range(4)]
+    return end if before[0] <= before[1] < before[2] < before[3] else None

@@ -365,12 +365,14 @@ class ScheduledLR(LRScheduler):
     def _advance(self, by: int) -> None:
         """Move the counter on and write the values for the next update."""
         groups = self._torch.param_groups
-        if len(groups) != len(self._rates):
-            self._adopt_new_groups()
-        if (index := self._rates.changed(groups)) is not None:
+        index = self._rates.changed(groups)
+        if index is not None:
             written, step = self._rates.values[index], self._last_epoch
             found = groups[index]["lr"]
             self._say("writer", _counting.other_writer(index, found, written, step), 4)
+        if len(groups) != len(self._rates):
+            self._adopt_new_groups()
+        elif index is not None:
             self._rates = _optimizers.Rates(groups)
         self._apply(self._last_epoch + by)
 
@@ -443,12 +445,13 @@ class ScheduledLR(LRScheduler):
                 f"ScheduledLR: state_dict is of {saved_groups} parameter group(s), but the "
                 f"optimizer has {len(groups)}; add the groups before loading"
             )
-        if state.foreign and all("max_lr" in group for group in groups):
-            state.base.setdefault("lr", [float(group["max_lr"]) for group in groups])
         self._adopt_new_groups()
         count = state.last_epoch + state.uncounted
         messages, notes = _resuming.differences(state, self._shapes, self._base, count)
         merged = {name: state.base.get(name, values) for name, values in self._base.items()}
+        if state.foreign and all("max_lr" in group for group in groups):
+            # Of OneCycleLR, whose own base is the lowest rate.
+            merged["lr"] = [float(group["max_lr"]) for group in groups]
         if state.last_lr is not None:
             messages += _resuming.jump(state, self._values("lr", count, merged))
         for message in messages:
@@ -642,6 +645,7 @@ class ScheduledLR(LRScheduler):
             if len(groups) < known or not (zero or self._rates.lent(groups)):
                 self._adopt_new_groups()
         self._in_update = not self._rates.lent_zero(groups)
+        self._grace = self._grace or not self._in_update  # a step() for it is not to blame
 
     def _after_optimizer_step(self) -> None:
         # A step() inside another (of a class and its base class) ends first, and is the one update.
@@ -650,7 +654,7 @@ class ScheduledLR(LRScheduler):
         self._in_update = False
         self._updates += 1
         self._uncounted += 1
-        self._credit, self._grace = 0, self._grace and self._uncounted == 0
+        self._credit, self._grace = 0, False
         if not self._driving:
             return
         if self._self_driving:
