@@ -229,6 +229,7 @@ class ScheduledLR(LRScheduler):
             self._say("count", _counting.behind(self._updates + self._lead, self._updates), 3)
         self._last_epoch, self._uncounted, self._ahead, self._plain = value, 0, 1, None
         self._rates = _optimizers.Rates(self._torch.param_groups[: len(self._rates)])
+        self._adopt_new_groups()
 
     @property
     def _step_count(self) -> int:
@@ -602,8 +603,8 @@ class ScheduledLR(LRScheduler):
         noted = self._noted.get(index)
         if name != "lr" or noted is None or noted == value or "initial_lr" in group:
             return value
-        # Either the user has set the new group's rate, or other code has lent rates to all groups.
-        return noted if self._rates.lent(self._groups()) else value
+        # Either the user has set the new group's rate, or other code has written rates to all.
+        return noted if self._ahead or self._rates.lent(self._groups()) else value
 
     def _adopt_new_groups(self) -> None:
         """Take up the groups that have no base value yet, and write their current values."""
