@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lrlib import _checks
-from lrlib.scheduler import _check_optimizer, _write
+from lrlib import _checks, _optimizers
 from lrlib.trace import LRTrace
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def find_lr(
     optimizer or leaves no gradients. Source: Smith (2017), section 3.3, for the test.
     """
     owner = "find_lr"
-    _check_optimizer(owner, optimizer)
+    _optimizers.check(owner, optimizer)
     if not callable(train_step):
         raise TypeError(f"{owner}: train_step must be a function, got {train_step!r:.200}")
     if scaler is not None and not (hasattr(scaler, "step") and hasattr(scaler, "update")):
@@ -140,7 +139,7 @@ def _range_test(
     seen = [first]
     for k, rate in enumerate(rates.tolist()):
         for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
-            _write(group, "lr", rate * ratio)
+            _optimizers.write(group, "lr", rate * ratio)
         if scaler is None:
             optimizer.step()
         else:
@@ -682,7 +681,7 @@ def restored(
 def _restored(
     owner: str, optimizer: Optimizer, model: Any, scaler: Any, stateful: Any, data: Any
 ) -> Iterator[Callable[[], None]]:
-    _check_optimizer(owner, optimizer)
+    _optimizers.check(owner, optimizer)
     memo: dict[int, Callable] = {}
     modules = _several(model)
     for module in modules:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrlib import _checks
+from lrlib._lambda_lr import Unsaved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FORMS = ("1-sqrt", "linear", "cosine")  # of a cooldown
 
 
-class Schedule(ABC):
+class Schedule(Unsaved, ABC):
     """A shape: a pure function from the step to a factor, finite and at least 0.
 
     ``shape(t)`` is the factor at step `t`, where `t` counts the optimizer updates already made:
@@ -61,10 +62,14 @@ class Schedule(ABC):
         Raises TypeError if `step` is not an integer or the formula does not return a number (a
         tensor is none), ValueError if `step` is negative or the factor not finite and at least 0.
         """
-        step = _checks.integer(type(self).__name__, "step", step, minimum=0)
-        if self.length is not None:
-            step = min(step, self.length)
+        if step.__class__ is not int or step < 0:
+            step = _checks.integer(type(self).__name__, "step", step, minimum=0)
+        length = self.length
+        if length is not None and step > length:
+            step = length
         value = self.formula(step)
+        if value.__class__ is float and 0 <= value < math.inf:
+            return value
         if not isinstance(value, Real):
             raise TypeError(
                 f"{type(self).__name__}: the formula must return a number, got {value!r} at step "

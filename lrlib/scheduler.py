@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import operator
-import re
+import logging
 import warnings
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from lrlib import _checks
+from lrlib import _checks, _counting, _optimizers, _resuming
+from lrlib._driving import Driver, checked_floors, checked_shapes, checked_start, end_of
+from lrlib._optimizers import uncompiled
 from lrlib.schedule import Schedule
 
+log = logging.getLogger(__name__)
 
-class ScheduledLR(LRScheduler):
+
+class ScheduledLR(Driver):
     """Sets every group's learning rate to ``base rate * shape(t)``, t being the updates made.
 
     The base rates (the peaks) are the rates the optimizer was built with, one per group, which
@@ -26,24 +25,39 @@ class ScheduledLR(LRScheduler):
     per epoch and not once per process.
 
     Args:
-        optimizer: any torch optimizer; float and tensor learning rates (written in place).
-        shape: the schedule of the learning rate.
+        optimizer: any torch optimizer; float and tensor learning rates (written in place). Inside
+            the wrappers of accelerate, timm, fastai and Schedule-Free, and inside an outer
+            optimizer such as SAM, the optimizer that makes the updates is found.
+        shape: the schedule of the learning rate, or a sequence of them, one per group.
         momentum: optional schedule of the momentum, or of Adam's beta1, again as a factor on the
-            value the optimizer was built with.
+            value the optimizer was built with; or one per group.
         weight_decay: optional schedule of the weight decay, likewise.
+        min_lr: a rate below which no rate falls, whatever its peak, or one per group. A group
+            whose base rate is 0 stays at 0.
+        self_driving: count the updates in the optimizer's hook; `step` then does nothing. For
+            frameworks that call it twice per update, per process, or for skipped updates.
+        start: updates (tokens, samples) already made: the run goes on from there.
+        last_epoch: torch's name for ``start - 1``, for code that builds torch's schedulers; if
+            another ScheduledLR drives the optimizer, its count is gone on with instead.
 
     A step is computed from the counter and the base values alone, never from ``group["lr"]``, so
     neither other code nor the order of loading can bend it: after `load_state_dict` the rest of
     a run equals the uninterrupted run bit for bit, whether the optimizer is loaded before or
-    after the scheduler is built or loaded. Groups added later join at the current step, with the
-    rate they were added with as their base. A group whose momentum or weight decay is 0 stays
-    at 0.
+    after the scheduler is built or loaded, and if the state was saved between ``optimizer.step()``
+    and ``scheduler.step()`` too. Groups added later join at the current step, with the rate they
+    were added with as their base; where there is a shape per group, build a new scheduler with
+    ``start``. A group whose momentum or weight decay is 0 stays at 0. A group's ``lr_scale``, from
+    timm's layer decay, multiplies its rate.
+
+    Where the calls of `step` and the optimizer's updates part ways, where an update is made past
+    the end of a falling schedule, or where something else writes rates, a UserWarning says so,
+    once each. The unit is updates, unless ``step(by=n)`` counts tokens or samples.
 
     All this holds while it is the only scheduler of the optimizer. A ScheduledLR built later takes
     over and ends the control of this one; call `detach` before any other scheduler takes over.
     To run one schedule after another use ``a.then(b)`` rather than torch's SequentialLR, which
-    raises; to multiply two use ``a * b`` rather than ChainedScheduler, which cannot be noticed:
-    what the other schedulers in it write is overwritten at the next step.
+    raises; to multiply two use ``a * b`` rather than ChainedScheduler: what the other schedulers
+    in it write is overwritten at the next step.
 
     As in torch, a group that holds ``initial_lr`` (one that a scheduler drove before, or a copy
     of one) keeps it as its base rate; to start a second phase at another peak, set
@@ -55,66 +69,59 @@ class ScheduledLR(LRScheduler):
         scheduler.load_state_dict(state)  # the counter and the old peak
         scheduler.base_lrs = [0.05]  # the new peak, for the rest of the run
 
-    Raises TypeError for an argument of the wrong kind, or an optimizer inside a wrapper;
-    ValueError if a rate is not finite or if the optimizer has no momentum or weight decay to
-    drive. RuntimeError comes later, from `step` and the others, if a group was removed.
+    Raises TypeError for an argument of the wrong kind, or an optimizer in which no torch optimizer
+    is found; ValueError if a rate is not finite, if the optimizer has no momentum or weight decay
+    to drive, or if there is not one shape or floor per group. RuntimeError comes later, from
+    `step` and the others, if a group was removed.
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
-        shape: Schedule,
+        shape: Schedule | Sequence[Schedule],
         *,
-        momentum: Schedule | None = None,
-        weight_decay: Schedule | None = None,
+        momentum: Schedule | Sequence[Schedule] | None = None,
+        weight_decay: Schedule | Sequence[Schedule] | None = None,
+        min_lr: float | Sequence[float] = 0.0,
+        self_driving: bool = False,
+        start: int = 0,
+        last_epoch: int = -1,
     ) -> None:
         # The constructor of LRScheduler is not called: it would wrap optimizer.step and keep the
         # rates it last wrote. This class keeps the counter and the base values, nothing else.
-        _check_optimizer("ScheduledLR", optimizer)
+        self.optimizer, self._torch = _optimizers.find("ScheduledLR", optimizer)
         shapes = {"lr": shape, "momentum": momentum, "weight_decay": weight_decay}
-        for name, value in shapes.items():
-            if value is None and name != "lr":
-                continue
-            if not isinstance(value, Schedule):
-                argument = "shape" if name == "lr" else name
-                raise TypeError(f"ScheduledLR: {argument} must be a Schedule, got {value!r}")
-        self.optimizer = optimizer
-        self._last_epoch = 0
-        self._shapes = {name: value for name, value in shapes.items() if value is not None}
+        self._shapes = {
+            name: checked_shapes("shape" if name == "lr" else name, value)
+            for name, value in shapes.items()
+            if value is not None or name == "lr"
+        }
+        self._floors = checked_floors(min_lr)
+        self._self_driving = bool(self_driving)
+        self._last_epoch = checked_start(start, last_epoch)
+        if last_epoch != -1 and (earlier := self._earlier()) is not None:
+            # skorch gives a second fit's scheduler the number of epochs, whatever step() counted.
+            self._last_epoch = earlier._last_epoch
         self._base: dict[str, list[float]] = {name: [] for name in self._shapes}
-        self._optimizer_called = False
         self._driving = True
+        # How calls and updates have gone since this scheduler was built or loaded a state.
+        self._updates = self._lead = 0  # updates seen; calls of step() less counted updates
+        self._uncounted = 0  # updates since the last call of step()
+        self._by = 1  # what that call added to the counter
+        self._in_update = self._skipped = False
+        self._grace = self._last_epoch > 0 or _optimizers.has_run(self._torch)
+        self._surplus = False  # a call too many just after loading, not yet said
+        self._credit = 0  # what loading added for an update that was not yet counted
+        self._attention = True  # whether the next step() has more to look at than the counts
+        self._ahead = 0  # 1 if a wrapper moves last_epoch on before the update, not after it
+        self._used: int | None = None  # self-driving: the step of the update just made
+        self._unsaid: list[str] = []  # what was said on loading
+        self._told: set[str] = set()
+        self._end = end_of(self._shapes["lr"])
+        self._noted: dict[int, float] = {}  # the rates of new groups when they were added
+        self._rates = _optimizers.Rates([])
         self._adopt_new_groups()
         self._attach()
-
-    def _attach(self) -> None:
-        """Register the hooks, and end the control of an earlier scheduler of this optimizer."""
-        optimizer = self.optimizer
-        for hook in list(optimizer._optimizer_step_pre_hooks.values()):
-            if hasattr(hook, "scheduled_lr"):
-                if (earlier := hook.scheduled_lr()) is not None:
-                    earlier._driving = False
-                for handle in hook.handles:
-                    handle.remove()
-
-        # The hooks hold the scheduler weakly: one that was thrown away must not act any more. Its
-        # hooks go when the next one comes, not when it is collected: that may be during a step.
-        me = weakref.ref(self)
-
-        def before_step(*_: object) -> None:
-            if (scheduler := me()) is not None:
-                scheduler._before_optimizer_step()
-
-        def after_load(*_: object) -> None:
-            if (scheduler := me()) is not None:
-                scheduler._after_optimizer_load()
-
-        first = optimizer.register_step_pre_hook(before_step)
-        # A group added since the last update gets its rate in this hook, so the hook has to run
-        # before those that look at the rates, such as an LRTrace built earlier.
-        optimizer._optimizer_step_pre_hooks.move_to_end(first.id, last=False)
-        self._handles = (first, optimizer.register_load_state_dict_post_hook(after_load))
-        before_step.scheduled_lr, before_step.handles = me, self._handles
 
     def detach(self) -> None:
         """End this scheduler's control for good; the values it wrote stay in the groups.
@@ -126,44 +133,45 @@ class ScheduledLR(LRScheduler):
         for handle in self._handles:
             handle.remove()
 
-    def _check_driving(self) -> None:
-        if not self._driving:
-            raise RuntimeError(
-                "ScheduledLR: this scheduler no longer drives its optimizer: a later ScheduledLR, "
-                "or detach(), ended its control"
-            )
-
-    # Optimizers leave their hooks behind when they are copied or pickled. So does the scheduler,
-    # and registers new ones with the copy.
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_handles"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._handles = ()
-        if self._driving:
-            self._attach()
-
     @property
     def last_epoch(self) -> int:
-        """The optimizer updates counted so far (torch's name for it); read-only.
+        """The optimizer updates counted so far (torch's name for it), or tokens, or samples.
 
-        Setting it raises AttributeError: torch's SequentialLR rewinds the counter of the
-        schedulers inside it, and the checkpoints of such a pair could not be resumed.
+        Wrappers that move torch's schedulers on by setting it to one more may do so; they write
+        the rates themselves, from `get_lr`. Any other value raises AttributeError: torch's
+        SequentialLR rewinds the counter of the schedulers inside it, and the checkpoints of such
+        a pair could not be resumed.
         """
         return self._last_epoch
 
     @last_epoch.setter
     def last_epoch(self, value: object) -> None:
-        raise AttributeError(
-            "ScheduledLR: last_epoch cannot be set, neither by hand nor by another scheduler that "
-            "this one is nested in; write one schedule after another as a.then(b), and resume "
-            "with load_state_dict"
-        )
+        if value != self._last_epoch + 1 or self._self_driving:
+            raise AttributeError(
+                "ScheduledLR: last_epoch cannot be set, neither by hand nor by another scheduler "
+                "that this one is nested in; write one schedule after another as a.then(b), and "
+                "resume with load_state_dict"
+            )
+        self._check_driving()
+        self._lead += 1 - self._uncounted
+        if self._uncounted > 1:
+            self._say("count", _counting.behind(self._updates + self._lead, self._updates), 3)
+        self._last_epoch, self._uncounted, self._ahead, self._plain = value, 0, 1, None
+        self._rates = _optimizers.Rates(self._torch.param_groups[: len(self._rates)])
+        self._adopt_new_groups()
 
     @property
-    def shape(self) -> Schedule:
-        """The schedule of the learning rate."""
+    def _step_count(self) -> int:
+        """torch's schedulers have one: their last_epoch and 1."""
+        return self._last_epoch + 1
+
+    @_step_count.setter
+    def _step_count(self, value: int) -> None:
+        """accelerate adds to it, for the sake of a warning of torch's; there is no need to."""
+
+    @property
+    def shape(self) -> Schedule | tuple[Schedule, ...]:
+        """The schedule of the learning rate, or those of the groups."""
         return self._shapes["lr"]
 
     @property
@@ -201,251 +209,143 @@ class ScheduledLR(LRScheduler):
         """The same as `get_lr`; the name is torch's.
 
         Between ``optimizer.step()`` and ``scheduler.step()`` these are the rates of the update
-        just made, after ``scheduler.step()`` those of the next one. Into a group added since they
-        are written when its first update begins.
+        just made (of a self-driving scheduler too), after ``scheduler.step()`` those of the next
+        one. Into a group added since they are written when its first update begins.
         """
-        return self.get_lr()
+        step = self._last_epoch if self._used is None else self._used
+        return self._values("lr", step, self._bases())
 
-    def step(self, epoch: None = None) -> None:
-        """Count one optimizer update and write the values for the next one.
+    @uncompiled
+    def step(self, epoch: None = None, *, by: int = 1) -> None:
+        """Count one optimizer update, as `by`, and write the values for the next one.
 
-        Raises TypeError if given an epoch; RuntimeError after `detach`, after a later ScheduledLR
-        took over, or if a parameter group was removed; ValueError if the momentum would leave
-        [0, 1). Whatever it raises, nothing is written and nothing counted.
+        ``step(by=n)`` counts in tokens or samples: the schedule's steps are then tokens, and `n`
+        is what the update just made has seen, in all processes together. A self-driving scheduler
+        counts for itself and does nothing here.
+
+        Raises TypeError if given an epoch, or a `by` that is no integer; RuntimeError after
+        `detach`, after a later ScheduledLR took over, or if a parameter group was removed;
+        ValueError if the momentum would leave [0, 1), if `by` is below 1, or if a self-driving
+        scheduler is given one. Whatever it raises, nothing is written and nothing counted.
         """
         if epoch is not None:
             raise TypeError(
                 f"ScheduledLR: step() takes no epoch, it counts updates itself; got epoch={epoch!r}"
             )
-        self._check_driving()
-        if self._last_epoch == 0 and not self._optimizer_called:
-            warnings.warn(
-                "scheduler.step() was called before any optimizer.step(): the first rate of the "
-                "schedule is skipped. Call optimizer.step() first (a gradient scaler that skipped "
-                "the first update also causes this).",
-                UserWarning,
-                stacklevel=2,
-            )
-        self._adopt_new_groups()
-        self._apply(self._last_epoch + 1)
+        if by.__class__ is not int or by < 1:
+            by = _checks.integer("ScheduledLR", "by", by, minimum=1)
+        if not self._driving:
+            self._check_driving()
+        if self._self_driving:
+            if by != 1:
+                raise ValueError(
+                    f"ScheduledLR: by must be left out of step() if self_driving=True, got {by!r}"
+                )
+            self._used = None
+            return self._say_again(4)
+        if (self._uncounted != 1 or self._attention) and self._settle(by):
+            return None
+        if self._last_epoch >= self._end:
+            self._say("end", _counting.past_the_end(self._end, self._last_epoch), 3)
+        if self._plain is None or not self._advance_plainly(by):
+            self._advance(by)
+        self._by, self._uncounted = by, 0
+        return None
+
+    def _settle(self, by: int) -> bool:
+        """Look at a call of `step` that is not just one after one update; True if it counted."""
+        self._say_again(5)
+        if self._credit and not self._uncounted:
+            # The update was made in the run that saved the state, and was counted on loading.
+            self._apply(self._last_epoch - self._credit + by)
+            self._attention, self._credit, self._by = True, 0, by
+            return True
+        first = self._lead + self._updates == self._uncounted
+        self._lead += 1 - self._uncounted
+        calls, updates = self._updates + self._lead, self._updates
+        if self._uncounted > 1:
+            self._say("count", _counting.behind(calls, updates), 4)
+        elif self._surplus or not (self._uncounted or self._grace):
+            self._say("count", _counting.ahead(calls, updates, self._skipped), 4)
+        self._surplus = self._grace and not self._uncounted and first and self._loaded
+        self._attention, self._grace, self._skipped = self._surplus, False, False
+        return False
 
     def state_dict(self) -> dict[str, Any]:
-        """Counter, base values, and the schedules as text; passes ``weights_only=True``."""
+        """Counter, base values, and the schedules as text; passes ``weights_only=True``.
+
+        "uncounted" is what an update that no `step` has counted yet will add to the counter, 0 if
+        there is none. "past" is a digest of the factors so far, which tells a longer schedule from
+        another one.
+        """
+        between = self._uncounted == 1 and not self._ahead and "count" not in self._told
         return {
             "last_epoch": self._last_epoch,
+            "uncounted": self._by if between and not self._self_driving else 0,
+            "ahead": self._ahead,
             "base": {name: list(values) for name, values in self._bases().items()},
-            "shapes": {name: _text(shape) for name, shape in self._shapes.items()},
+            "shapes": {name: _resuming.text(shape) for name, shape in self._shapes.items()},
+            "past": {
+                name: _resuming.past(shape, self._last_epoch)
+                for name, shape in self._shapes.items()
+            },
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a saved state; nothing changes if the state does not fit.
 
-        A schedule or a base value that differs from the saved one is legal (a run may be
-        extended) and said aloud in a UserWarning: the new schedule and the saved base hold.
+        An update that was made before the state was saved, and not yet counted, is counted now;
+        if the first thing that follows is the `step` that belongs to it, that one adds nothing
+        (or corrects by how much, if it is given another `by` than the last).
+
+        A schedule or a base value that differs from the saved one is legal and said aloud in a
+        UserWarning: the new schedule and the saved base hold. If the new schedule is the same as
+        the old up to here (a run that is extended), a note in the log is enough. If the warnings
+        were caught by a framework, they come again with the first `step`.
 
         Schedules are compared by their repr, memory addresses left out. That notices another
         class or another parameter of a dataclass, but not a formula or a function whose code has
         changed. The warning about a base cannot appear if the optimizer's state was loaded before
         this scheduler was built: the base was then taken from that state.
 
-        Raises ValueError if the state is not one of ScheduledLR, or is of other groups;
-        RuntimeError after `detach` or after a later ScheduledLR took over.
+        The state of one of torch's schedulers (and so of transformers') moves a run over: its
+        counter and, where it has them, its peaks are taken. A warning says if the rates do not go
+        on as they would have.
+
+        Raises ValueError if the state is of neither kind, or is of other groups; RuntimeError
+        after `detach` or after a later ScheduledLR took over.
         """
         self._check_driving()
-        try:
-            last_epoch = operator.index(state_dict["last_epoch"])
-            base = {name: [float(v) for v in vs] for name, vs in state_dict["base"].items()}
-            shapes = {name: _text(text) for name, text in state_dict["shapes"].items()}
-            saved_groups = len(base["lr"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"ScheduledLR: state_dict must come from ScheduledLR.state_dict(), got "
-                f"{state_dict!r}"
-            ) from error
-        if last_epoch < 0:
-            raise ValueError(f"ScheduledLR: last_epoch must be at least 0, got {last_epoch}")
-        for name, values in base.items():
-            if len(values) != saved_groups or not all(0 <= value < math.inf for value in values):
-                raise ValueError(
-                    f"ScheduledLR: state_dict must hold one finite base {name} of at least 0 for "
-                    f"each of its {saved_groups} group(s), got {values!r}"
-                )
-        if saved_groups != len(self.optimizer.param_groups):
+        state = _resuming.parse(state_dict)
+        saved_groups, groups = len(state.base.get("lr", self._bases()["lr"])), self._groups()
+        if saved_groups != len(groups):
             raise ValueError(
                 f"ScheduledLR: state_dict is of {saved_groups} parameter group(s), but the "
-                f"optimizer has {len(self.optimizer.param_groups)}; add the groups before loading"
+                f"optimizer has {len(groups)}; add the groups before loading"
             )
         self._adopt_new_groups()
-        for name in dict.fromkeys([*shapes, *self._shapes]):
-            was, now = shapes.get(name), None
-            if name in self._shapes:
-                now = _text(self._shapes[name])
-            if was != now:
-                warnings.warn(
-                    f"ScheduledLR: resuming at step {last_epoch} with another schedule of {name}: "
-                    f"saved {was}, now {now}",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            if name in base and name in self._base and base[name] != self._base[name]:
-                warnings.warn(
-                    f"ScheduledLR: the saved base {name} {base[name]} replaces {self._base[name]}",
-                    UserWarning,
-                    stacklevel=2,
-                )
-        merged = {name: base.get(name, values) for name, values in self._base.items()}
-        self._apply(last_epoch, merged)
-
-    def _values(self, name: str, step: int, base: dict[str, list[float]]) -> list[float]:
-        factor = self._shapes[name](step)
-        return [value * factor for value in base[name]]
-
-    def _apply(self, step: int | None = None, base: dict[str, list[float]] | None = None) -> None:
-        """Write what `step` and `base` (default: the current ones) give, and keep both.
-
-        Whatever may fail comes before the first write, so it happens wholly or not at all.
-        """
-        step = self._last_epoch if step is None else step
-        base = self._base if base is None else base
-        rows = {name: self._values(name, step, base) for name in self._shapes}
-        for value in rows.get("momentum", []):
-            if not 0 <= value < 1:
-                raise ValueError(
-                    f"ScheduledLR: momentum must stay in [0, 1), got {value!r} at step {step}"
-                )
-        for name, values in rows.items():
-            for group, start, value in zip(
-                self.optimizer.param_groups, base[name], values, strict=True
-            ):
-                group[f"initial_{name}"] = start
-                _write(group, name, value)
-        self._base, self._last_epoch = base, step
-        self._step_count = step + 1  # torch's schedulers have one, and accelerate adds to it
-
-    def _unshare(self) -> None:
-        """Give every group a tensor of its own where one was built on a common tensor.
-
-        torch hands the tensor ``lr=`` to every group without its own, and keeps it as the default
-        of groups added later. What is written for one group must reach neither.
-        """
-        for name in self._shapes:
-            seen: set[int] = set()
-            for group in self.optimizer.param_groups:
-                current = _read(group, name)
-                if not isinstance(current, Tensor):
-                    continue
-                if current is _read(self.optimizer.defaults, name):
-                    _replace(self.optimizer.defaults, name, current.clone())
-                if id(current) in seen:
-                    _replace(group, name, current.clone())
-                seen.add(id(current))
-
-    def _bases(self) -> dict[str, list[float]]:
-        """The base values of all groups, of those added since the last step as well.
-
-        Writes nothing: a question must not change tensors that a saved state may share. Raises
-        RuntimeError if there are fewer groups than before: which one went is not known, so the
-        others would get their neighbours' rates.
-        """
-        known, groups = len(self._base["lr"]), self.optimizer.param_groups
-        if not self._driving or len(groups) == known:
-            return self._base
-        if len(groups) < known:
-            raise RuntimeError(
-                f"ScheduledLR: the optimizer had {known} parameter group(s) and now has "
-                f"{len(groups)}; after removing a group build a new ScheduledLR"
-            )
-        return {
-            name: values + [_base_value(groups[i], name, i) for i in range(known, len(groups))]
-            for name, values in self._base.items()
-        }
-
-    def _adopt_new_groups(self) -> None:
-        """Take up the groups that have no base value yet, and write their current values."""
-        base = self._bases()
-        if base is self._base:
-            return
-        for name in ("momentum", "weight_decay"):
-            if not self._base["lr"] and name in base and not any(base[name]):
-                raise ValueError(
-                    f"ScheduledLR: {name} is scheduled, but every parameter group has {name}=0; "
-                    f"build the optimizer with {name}, or leave the schedule out"
-                )
-        self._unshare()
-        self._apply(base=base)
-
-    def _before_optimizer_step(self) -> None:
-        self._optimizer_called = self._optimizer_called or not _update_is_skipped(self.optimizer)
-        self._adopt_new_groups()
-
-    def _after_optimizer_load(self) -> None:
-        self._adopt_new_groups()
-        self._unshare()
-        self._apply()
-
-
-def _check_optimizer(owner: str, optimizer: object) -> None:
-    """Raise TypeError unless `optimizer` is a torch optimizer that runs hooks."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"{owner}: optimizer must be a torch Optimizer, got {optimizer!r}")
-    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
-        raise TypeError(
-            f"{owner}: optimizer must be a torch Optimizer itself, got the wrapper "
-            f"{type(optimizer).__name__}; build {owner} on the optimizer inside the wrapper, "
-            f"before accelerator.prepare"
-        )
-
-
-def _update_is_skipped(optimizer: Optimizer) -> bool:
-    """Whether a gradient scaler has told a fused optimizer to leave the parameters alone.
-
-    For other optimizers the scaler does not call ``step()`` at all.
-    """
-    found_inf = getattr(optimizer, "found_inf", None)
-    return found_inf is not None and bool(found_inf)
-
-
-def _text(shape: Schedule | str) -> str:
-    """The repr of a schedule without memory addresses, which differ from run to run."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", shape if isinstance(shape, str) else repr(shape))
-
-
-def _base_value(group: dict[str, Any], name: str, index: int) -> float:
-    """The group's own value of `name`, before any schedule touched it."""
-    value = group.get(f"initial_{name}")
-    if value is None:
-        value = _read(group, name)
-    if value is None:
-        raise ValueError(
-            f"ScheduledLR: {name} is scheduled, but parameter group {index} has {name}={value!r}; "
-            f"build the optimizer with {name}, or leave the schedule out"
-        )
-    value = float(value)
-    if not 0 <= value < math.inf:  # NaN is neither
-        raise ValueError(
-            f"ScheduledLR: {name} must be finite and at least 0, got {value!r} in parameter group "
-            f"{index}"
-        )
-    return value
-
-
-def _read(group: dict[str, Any], name: str) -> float | Tensor | None:
-    if name == "momentum" and "betas" in group:
-        return group["betas"][0]
-    return group.get(name)
-
-
-def _write(group: dict[str, Any], name: str, value: float) -> None:
-    """Write a value, into the tensor itself where the setting is one."""
-    current = _read(group, name)
-    if isinstance(current, Tensor):
-        current.fill_(value)
-    else:
-        _replace(group, name, value)
-
-
-def _replace(group: dict[str, Any], name: str, value: float | Tensor) -> None:
-    if name == "momentum" and "betas" in group:
-        group["betas"] = (value, *group["betas"][1:])
-    else:
-        group[name] = value
+        count = state.last_epoch + state.uncounted
+        messages, notes = _resuming.differences(state, self._shapes, self._base, count)
+        merged = {name: state.base.get(name, values) for name, values in self._base.items()}
+        if state.foreign and all("max_lr" in group for group in groups):
+            # Of OneCycleLR, whose own base is the lowest rate.
+            merged["lr"] = [float(group["max_lr"]) for group in groups]
+        if state.last_lr is not None:
+            messages += _resuming.jump(state, self._values("lr", count, merged))
+        for message in messages:
+            warnings.warn(message, UserWarning, stacklevel=2)
+        for message in notes:
+            log.info(message)
+        before, self._ahead = self._ahead, state.ahead
+        try:
+            self._apply(count, merged)
+        except BaseException:
+            self._ahead = before
+            raise
+        self._unsaid, self._said_under = messages, warnings.filters
+        self._credit = state.uncounted
+        self._lead = self._updates = self._uncounted = 0
+        self._by, self._used = state.uncounted or self._by, None
+        self._grace = self._attention = True
+        self._loaded = "uncounted" in state_dict
+        self._surplus = self._skipped = False

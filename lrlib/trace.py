@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch.optim import Optimizer
 
-from lrlib import _checks
+from lrlib import _checks, _optimizers
 from lrlib.schedule import Schedule
-from lrlib.scheduler import _check_optimizer, _update_is_skipped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 class LRTrace:
     """Records learning rate, momentum and weight decay at every ``optimizer.step()``.
 
-    It is an optimizer step pre-hook: it sees the values the update is about to use, whoever set
-    them. An update skipped by a gradient scaler leaves no record, because it did not happen.
+    Its hooks on the optimizer see the values that an update is about to use, whoever set them. An
+    update skipped by a gradient scaler, or one that raised, leaves no record: it did not happen.
+    In a wrapper, or an outer optimizer such as SAM, the updates of the optimizer inside count.
 
     >>> import torch
     >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
@@ -41,31 +43,42 @@ class LRTrace:
     another device is read back, which waits for that device. A copied or unpickled trace is
     detached and keeps its records.
 
-    Raises TypeError if `optimizer` is not a torch Optimizer, or is a wrapper around one.
+    Raises TypeError if `optimizer` is not a torch Optimizer and holds none.
     """
 
     QUANTITIES = ("lr", "momentum", "weight_decay")
 
     def __init__(self, optimizer: Optimizer) -> None:
-        _check_optimizer("LRTrace", optimizer)
+        _, inner = _optimizers.find("LRTrace", optimizer)
         self.clear()
-        self._handle = optimizer.register_step_pre_hook(self._record)
+        self._handles = (
+            inner.register_step_pre_hook(self._look),
+            inner.register_step_post_hook(self._record),
+        )
 
-    def _record(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-        if _update_is_skipped(optimizer):
-            return
-        groups = optimizer.param_groups
-        # Computed before anything is stored: a setting that cannot be read leaves no half a row.
-        lr = [_value(g["lr"]) for g in groups]
-        momentum = [_value(g["betas"][0] if "betas" in g else g.get("momentum")) for g in groups]
-        weight_decay = [_value(g.get("weight_decay")) for g in groups]
-        self._values["lr"].extend(lr)
-        self._values["momentum"].extend(momentum)
-        self._values["weight_decay"].extend(weight_decay)
-        self._groups.append(len(groups))
+    @_optimizers.uncompiled
+    def _look(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        """See the values before the update, which may change them."""
+        self._seen = None
+        if not _optimizers.update_is_skipped(optimizer):
+            groups = optimizer.param_groups
+            self._seen = [
+                [_value(_optimizers.read(group, name)) for group in groups]
+                for name in self.QUANTITIES
+            ]
+
+    @_optimizers.uncompiled
+    def _record(self, *_: object) -> None:
+        """Keep them, once: a step() that calls that of a base class is one update."""
+        if self._seen is not None:
+            for name, values in zip(self.QUANTITIES, self._seen, strict=True):
+                self._values[name].extend(values)
+            self._groups.append(len(values))
+            self._seen = None
 
     def clear(self) -> None:
         """Forget what was recorded, and go on recording."""
+        self._seen: list[list[float]] | None = None
         # The rows lie one after another; how many groups a row has is kept beside them.
         self._values = {name: array("d") for name in self.QUANTITIES}
         self._groups = array("I")
@@ -75,7 +88,7 @@ class LRTrace:
 
     def __getstate__(self) -> dict[str, Any]:
         # Optimizers leave their hooks behind when they are copied or pickled.
-        return {**self.__dict__, "_handle": None}
+        return {**self.__dict__, "_handles": ()}
 
     def _existed(self) -> np.ndarray:
         """Which groups existed at which step, a boolean array of shape (steps, groups)."""
@@ -102,8 +115,8 @@ class LRTrace:
 
     def detach(self) -> None:
         """Stop recording; what was recorded stays."""
-        if self._handle is not None:
-            self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
 
     def __enter__(self) -> LRTrace:
         return self
@@ -112,15 +125,32 @@ class LRTrace:
         self.detach()
 
     def _compare(
-        self, shape: Schedule, peak: float, group: int, start: int, quantity: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Applied and planned values of one group, each of shape (steps,)."""
+        self,
+        shape: Schedule,
+        peak: float,
+        group: int,
+        start: int,
+        quantity: str,
+        by: int | Sequence[int],
+    ) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Applied and planned values of one group, and the steps: each of shape (updates,)."""
         if not isinstance(shape, Schedule):
             raise TypeError(f"LRTrace: shape must be a Schedule, got {shape!r}")
         peak = _checks.number("LRTrace", "peak", peak, minimum=0)
-        start = _checks.integer("LRTrace", "start", start, minimum=0)
         applied = self._applied(group, quantity)
-        return applied, np.array([peak * shape(start + i) for i in range(len(self))])
+        steps = self._steps(start, by)
+        return applied, np.array([peak * shape(step) for step in steps]), steps
+
+    def _steps(self, start: int, by: int | Sequence[int]) -> list[int]:
+        """The schedule's step at each recorded update."""
+        start = _checks.integer("LRTrace", "start", start, minimum=0)
+        several = by if isinstance(by, Sequence | np.ndarray) else [by] * len(self)
+        sizes = [_checks.integer("LRTrace", "by", size, minimum=1) for size in several]
+        if len(sizes) not in (len(self), len(self) - 1):
+            raise ValueError(
+                f"LRTrace: by must be one number, or one per update ({len(self)}), got {len(sizes)}"
+            )
+        return list(accumulate(sizes, initial=start))[: len(self)]
 
     def _applied(self, group: int, quantity: str) -> np.ndarray:
         """Applied values of one group, shape (steps,)."""
@@ -143,16 +173,18 @@ class LRTrace:
         group: int = 0,
         start: int = 0,
         quantity: str = "lr",
+        by: int | Sequence[int] = 1,
         rtol: float = 0.0,
     ) -> None:
         """Raise AssertionError unless every applied value equals ``peak * shape(step)``.
 
-        `start` is the schedule's step at the first recorded update (for a resumed run). Steps
-        before the group existed are passed over. `rtol` is the relative tolerance: 0 demands
-        equality; a float32 tensor rate needs about 1e-7.
+        `start` is the schedule's step at the first recorded update (for a resumed run), `by` what
+        each update added to it, one number or one per update, where ``scheduler.step(by=n)``
+        counts tokens or samples. Steps before the group existed are passed over. `rtol` is the
+        relative tolerance: 0 demands equality; a float32 tensor rate needs about 1e-7.
         """
         rtol = _checks.number("LRTrace", "rtol", rtol, minimum=0)
-        applied, planned = self._compare(shape, peak, group, start, quantity)
+        applied, planned, steps = self._compare(shape, peak, group, start, quantity, by)
         if np.isnan(applied).all():
             raise AssertionError(f"group {group} has no {quantity} to compare")
         seen = self._existed()[:, group]
@@ -162,7 +194,7 @@ class LRTrace:
         if wrong.size:
             i = wrong[0]
             raise AssertionError(
-                f"{quantity} of group {group} left the plan at step {start + i}: applied "
+                f"{quantity} of group {group} left the plan at step {steps[i]}: applied "
                 f"{float(applied[i])!r}, planned {float(planned[i])!r} ({wrong.size} of "
                 f"{int(seen.sum())} steps differ)"
             )
@@ -175,6 +207,7 @@ class LRTrace:
         group: int = 0,
         start: int = 0,
         quantity: str = "lr",
+        by: int | Sequence[int] = 1,
         ax: Axes | None = None,
     ) -> Axes:
         """Draw what was applied, over what was planned if a `shape` and its `peak` are given."""
@@ -183,15 +216,14 @@ class LRTrace:
                 f"LRTrace: shape and peak go together, got shape={shape!r}, peak={peak!r}"
             )
         if shape is not None:
-            applied, planned = self._compare(shape, peak, group, start, quantity)
+            applied, planned, steps = self._compare(shape, peak, group, start, quantity, by)
         else:
             applied, planned = self._applied(group, quantity), None
-            start = _checks.integer("LRTrace", "start", start, minimum=0)
+            steps = self._steps(start, by)
         if ax is None:
             import matplotlib.pyplot as plt
 
             ax = plt.figure().add_subplot()
-        steps = start + np.arange(len(applied))
         if planned is not None:
             ax.plot(
                 steps, planned, color="0.75", linewidth=5, label="planned", drawstyle="steps-post"

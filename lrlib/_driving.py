@@ -1,0 +1,388 @@
+"""How ScheduledLR drives its optimizer: hooks, groups, base values, and what it writes."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lrlib import _checks, _counting, _optimizers, _resuming
+from lrlib._optimizers import uncompiled
+from lrlib.schedule import Schedule
+
+_INFINITY = float("inf")
+_NEVER = 100  # updates without a call of step(), until that is said
+
+
+class Driver(LRScheduler):
+    """The part of ScheduledLR that is not for its users.
+
+    It keeps the counter and the base values, sees the updates and the groups that come, and writes
+    the values that the schedules give. Its attributes are set, and explained, by ScheduledLR.
+    """
+
+    _plain: tuple[Schedule, float] | None = None  # what the short way through `step` needs
+    _scaled = False  # whether a group has timm's lr_scale
+    _loaded = False  # whether a state was loaded that says if an update was not yet counted
+    _said_under: Any = None
+
+    def _earlier(self) -> Driver | None:
+        """The ScheduledLR that drives the optimizer until this one does."""
+        hooks = _optimizers.step_pre_hooks(self._torch).values()
+        found = [hook.scheduled_lr() for hook in hooks if hasattr(hook, "scheduled_lr")]
+        return found[0] if found else None
+
+    def _attach(self) -> None:
+        """Register the hooks, and end the control of an earlier scheduler of this optimizer."""
+        for hook in list(_optimizers.step_pre_hooks(self._torch).values()):
+            if hasattr(hook, "scheduled_lr"):
+                if (earlier := hook.scheduled_lr()) is not None:
+                    earlier._driving = False
+                for handle in hook.handles:
+                    handle.remove()
+
+        # The hooks hold the scheduler weakly: one that was thrown away must not act any more. Its
+        # hooks go when the next one comes, not when it is collected: that may be during a step.
+        me = weakref.ref(self)
+
+        @uncompiled
+        def before_step(*_: object) -> None:
+            if (scheduler := me()) is not None:
+                scheduler._before_optimizer_step()
+
+        @uncompiled
+        def after_step(*_: object) -> None:
+            if (scheduler := me()) is not None:
+                scheduler._after_optimizer_step()
+
+        def after_load(optimizer: Optimizer, *_: object) -> None:
+            if (scheduler := me()) is not None:
+                scheduler._after_optimizer_load(optimizer)
+
+        def after_add() -> None:
+            if (scheduler := me()) is not None and scheduler._driving:
+                scheduler._note_new_groups()
+
+        # A group added since the last update gets its rate in the first hook, so that has to run
+        # before those that look at the rates, such as an LRTrace built earlier.
+        handles = [
+            _optimizers.register_first(self._torch, before_step),
+            self._torch.register_step_post_hook(after_step),
+        ]
+        for optimizer in {id(it): it for it in (self._torch, self.optimizer)}.values():
+            if _optimizers.runs_load_hooks(optimizer):
+                handles.append(optimizer.register_load_state_dict_post_hook(after_load))
+            handles.append(_optimizers.after_add_param_group(optimizer, after_add))
+        self._handles = tuple(handles)
+        before_step.scheduled_lr, before_step.handles = me, self._handles
+
+    def _check_driving(self) -> None:
+        if not self._driving:
+            raise RuntimeError(
+                "ScheduledLR: this scheduler no longer drives its optimizer: a later ScheduledLR, "
+                "or detach(), ended its control"
+            )
+
+    # Optimizers leave their hooks behind when they are copied or pickled. So does the scheduler,
+    # and registers new ones with the copy.
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = ("_handles", "_rates", "_said_under")
+        return {key: value for key, value in self.__dict__.items() if key not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._handles = ()
+        self._rates = _optimizers.Rates(self._torch.param_groups[: len(self._base["lr"])])
+        if self._driving:
+            self._attach()
+
+    def _advance_plainly(self, by: int) -> bool:
+        """What `_advance` comes to in the common case, written out: it is called very often.
+
+        False, and nothing done, if the case is another one after all.
+        """
+        shape, length = self._plain
+        groups, written, base = self._torch.param_groups, self._rates.values, self._base["lr"]
+        if len(groups) != len(written):
+            return False
+        for i, group in enumerate(groups):
+            if group["lr"] != written[i]:
+                return False
+        step = self._last_epoch + by
+        factor = shape.formula(step if step < length else length)
+        if factor.__class__ is not float or not 0 <= factor < _INFINITY:
+            factor = shape(step)  # says what is wrong
+        for i, group in enumerate(groups):
+            group["lr"] = written[i] = base[i] * factor
+        self._last_epoch = step
+        return True
+
+    def _advance(self, by: int) -> None:
+        """Move the counter on and write the values for the next update."""
+        groups = self._torch.param_groups
+        index = self._rates.changed(groups)
+        if index is not None:
+            written, step = self._rates.values[index], self._last_epoch
+            found = groups[index]["lr"]
+            self._say("writer", _counting.other_writer(index, found, written, step), 4)
+        if len(groups) != len(self._rates):
+            self._adopt_new_groups()
+        elif index is not None:
+            self._rates = _optimizers.Rates(groups)
+        self._apply(self._last_epoch + by)
+
+    def _say(self, kind: str, message: str, stacklevel: int) -> None:
+        """Warn, once of each kind. `stacklevel` is seen from here, 1."""
+        if kind not in self._told:
+            self._told.add(kind)
+            warnings.warn(message, UserWarning, stacklevel=stacklevel)
+
+    def _say_again(self, stacklevel: int) -> None:
+        """Say what there was to say on loading, if it was said where nobody listens any more.
+
+        Frameworks load states inside ``warnings.catch_warnings``, which puts a list of filters of
+        its own in place while it lasts.
+        """
+        if self._unsaid and self._said_under is not warnings.filters:
+            for message in self._unsaid:
+                warnings.warn(message, UserWarning, stacklevel=stacklevel)
+        self._unsaid = []
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return self._torch.param_groups
+
+    def _values(self, name: str, step: int, base: dict[str, list[float]]) -> list[float]:
+        """The values of all groups at a count of `step`."""
+        shape = self._shapes[name]
+        if shape.__class__ is tuple:
+            values = [value * part(step) for value, part in zip(base[name], shape, strict=True)]
+        else:
+            factor = shape(step)
+            values = [value * factor for value in base[name]]
+        if name == "lr" and (self._scaled or self._floors):
+            values = self._adjusted(values, base["lr"])
+        return values
+
+    def _adjusted(self, rates: list[float], base: list[float]) -> list[float]:
+        """The rates times timm's ``lr_scale``, and not below the floor."""
+        if self._scaled:
+            groups = self._groups()
+            rates = [
+                r * g.get("lr_scale", 1.0) for r, g in zip(rates, groups[: len(rates)], strict=True)
+            ]
+        floors = self._floors
+        if not floors:
+            return rates
+        if len(floors) == 1:
+            floors = floors * len(rates)
+        return [
+            max(rate, floor) if peak else rate
+            for rate, floor, peak in zip(rates, floors, base, strict=True)
+        ]
+
+    def _apply(
+        self,
+        step: int | None = None,
+        base: dict[str, list[float]] | None = None,
+        groups: list[dict[str, Any]] | None = None,
+    ) -> None:
+        """Write what `step` and `base` (default: the current ones) give, and keep both.
+
+        Whatever may fail comes before the first write, so it happens wholly or not at all.
+        """
+        step = self._last_epoch if step is None else step
+        at = max(step - self._ahead, 0)  # the step of the next update
+        rates = self._values("lr", at, self._base if base is None else base)
+        others = []
+        if len(self._shapes) > 1:
+            others = self._others(at, self._base if base is None else base)
+        known = base is None and groups is None
+        groups = self._groups() if groups is None else groups
+        if not known:
+            base = self._base if base is None else base
+            for name, starts in base.items():
+                for group, start in zip(groups, starts, strict=True):
+                    group[f"initial_{name}"] = start
+            self._base, self._rates = base, _optimizers.Rates(groups)
+            self._plain = self._plain_shape()
+        self._rates.write(groups, rates)
+        for name, values in others:
+            for group, value in zip(groups, values, strict=True):
+                _optimizers.write(group, name, value)
+        self._last_epoch = step
+
+    def _plain_shape(self) -> tuple[Schedule, float] | None:
+        """The schedule and its length, if every rate is a float, base times the one schedule."""
+        shape = self._shapes["lr"]
+        if (
+            len(self._shapes) > 1
+            or not isinstance(shape, Schedule)
+            or type(shape).__call__ is not Schedule.__call__
+            or self._rates.tensors
+            or self._scaled
+            or self._floors
+            or self._ahead
+            or type(self)._values is not Driver._values
+        ):
+            return None
+        return shape, _INFINITY if shape.length is None else shape.length
+
+    def _others(self, step: int, base: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
+        """Momentum and weight decay at `step`, where they are driven."""
+        rows = [(name, self._values(name, step, base)) for name in self._shapes if name != "lr"]
+        for value in dict(rows).get("momentum", []):
+            if not 0 <= value < 1:
+                raise ValueError(
+                    f"ScheduledLR: momentum must stay in [0, 1), got {value!r} at step {step}"
+                )
+        return rows
+
+    def _note_new_groups(self) -> None:
+        """Remember the rates that new groups are added with; others may lend them other ones."""
+        groups = self._groups()
+        for index in range(len(self._base["lr"]), len(groups)):
+            if index not in self._noted and "initial_lr" not in groups[index]:
+                self._noted[index] = float(groups[index]["lr"])
+
+    def _bases(self) -> dict[str, list[float]]:
+        """The base values of all groups, of those added since the last step as well.
+
+        Writes nothing: a question must not change tensors that a saved state may share. Raises
+        RuntimeError if there are fewer groups than before: which one went is not known, so the
+        others would get their neighbours' rates; ValueError if a group has no shape or floor.
+        """
+        known, groups = len(self._base["lr"]), self._groups()
+        if not self._driving or len(groups) == known:
+            return self._base
+        if len(groups) < known:
+            raise RuntimeError(
+                f"ScheduledLR: the optimizer had {known} parameter group(s) and now has "
+                f"{len(groups)}; after removing a group build a new ScheduledLR"
+            )
+        for name, values in (*self._shapes.items(), ("min_lr", self._floors)):
+            few = isinstance(values, tuple) and len(values) != len(groups)
+            if few and not (name == "min_lr" and len(values) < 2):
+                raise ValueError(
+                    f"ScheduledLR: {'shape' if name == 'lr' else name} must be one, or one per "
+                    f"parameter group, got {len(values)} for {len(groups)} group(s); after adding "
+                    f"a group build ScheduledLR(optimizer, ..., start=scheduler.last_epoch)"
+                )
+        return {
+            name: values + [self._new_base(name, i) for i in range(known, len(groups))]
+            for name, values in self._base.items()
+        }
+
+    def _new_base(self, name: str, index: int) -> float:
+        group = self._groups()[index]
+        value = _optimizers.base_value("ScheduledLR", group, name, index)
+        noted = self._noted.get(index)
+        if name != "lr" or noted is None or noted == value or "initial_lr" in group:
+            return value
+        # Either the user has set the new group's rate, or other code has written rates to all.
+        return noted if self._ahead or self._rates.lent(self._groups()) else value
+
+    def _adopt_new_groups(self) -> None:
+        """Take up the groups that have no base value yet, and write their current values."""
+        base = self._bases()
+        if base is self._base:
+            return
+        for name in ("momentum", "weight_decay"):
+            if not self._base["lr"] and name in base and not any(base[name]):
+                raise ValueError(
+                    f"ScheduledLR: {name} is scheduled, but every parameter group has {name}=0; "
+                    f"build the optimizer with {name}, or leave the schedule out"
+                )
+        before, self._scaled = self._scaled, any("lr_scale" in group for group in self._groups())
+        for name in self._shapes:
+            _optimizers.unshare(self._torch, name)
+        try:
+            self._apply(base=base)
+        except BaseException:
+            self._scaled = before
+            raise
+        self._noted.clear()
+
+    def _before_optimizer_step(self) -> None:
+        groups = self._groups()
+        self._in_update = False
+        if _optimizers.update_is_skipped(self._torch):
+            self._skipped = True
+            return
+        known = len(self._base["lr"])
+        if len(groups) != known:
+            # A base is not read, nor a rate written, while other code has lent the groups other
+            # rates for this update; a new group's 0 may be lent, and trains nothing anyway.
+            zero = any(float(group["lr"]) == 0 for group in groups[known:])
+            if len(groups) < known or not (zero or self._rates.lent(groups)):
+                self._adopt_new_groups()
+        self._in_update = not self._rates.lent_zero(groups)
+        self._grace = self._grace or not self._in_update  # a step() for it is not to blame
+
+    def _after_optimizer_step(self) -> None:
+        # A step() inside another (of a class and its base class) ends first, and is the one update.
+        if not self._in_update:
+            return
+        self._in_update = False
+        self._updates += 1
+        self._uncounted += 1
+        self._credit, self._grace = 0, False
+        if not self._driving:
+            return
+        if self._self_driving:
+            if self._last_epoch >= self._end:
+                self._say("end", _counting.past_the_end(self._end, self._last_epoch), 2)
+            self._used = self._last_epoch
+            self._advance(1)
+            self._say_again(2)
+        elif self._uncounted == self._updates == _NEVER:
+            self._say("count", _counting.behind(0, self._updates), 2)
+
+    def _after_optimizer_load(self, optimizer: Optimizer) -> None:
+        self._noted.clear()
+        self._adopt_new_groups()
+        for name in self._shapes:
+            _optimizers.unshare(optimizer, name)
+        self._apply(groups=optimizer.param_groups)
+
+
+def checked_shapes(argument: str, value: object) -> Schedule | tuple[Schedule, ...]:
+    """One schedule, or a tuple of them; TypeError for anything else."""
+    if isinstance(value, Schedule):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(v, Schedule) for v in value):
+        return tuple(value)
+    raise TypeError(
+        f"ScheduledLR: {argument} must be a Schedule, or a sequence of them, one per parameter "
+        f"group, got {value!r}"
+    )
+
+
+def checked_floors(min_lr: object) -> tuple[float, ...]:
+    """The lowest rates: of all groups, or one per group; empty if there is no floor."""
+    several = min_lr if isinstance(min_lr, list | tuple) else [min_lr]
+    floors = tuple(_checks.number("ScheduledLR", "min_lr", v, minimum=0) for v in several)
+    return floors if isinstance(min_lr, list | tuple) or any(floors) else ()
+
+
+def checked_start(start: object, last_epoch: object) -> int:
+    start = _checks.integer("ScheduledLR", "start", start, minimum=0)
+    last_epoch = _checks.integer("ScheduledLR", "last_epoch", last_epoch, minimum=-1)
+    if start and last_epoch != -1:
+        raise ValueError(
+            f"ScheduledLR: start and last_epoch say the same, give one; got start={start}, "
+            f"last_epoch={last_epoch}"
+        )
+    return start or last_epoch + 1
+
+
+def end_of(shape: Schedule | tuple[Schedule, ...]) -> float:
+    """The step from which on an update is past the end of the schedule, of the last to end."""
+    ends = [_resuming.falls_to_its_end(part) for part in _parts(shape)]
+    return _INFINITY if None in ends else max(ends)
+
+
+def _parts(shape: Schedule | tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+    return shape if isinstance(shape, tuple) else (shape,)

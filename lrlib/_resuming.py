@@ -1,0 +1,170 @@
+"""The saved states of schedulers: reading them, ours and torch's, and comparing the schedules."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import operator
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lrlib.schedule import Schedule
+
+Shapes = Schedule | tuple[Schedule, ...]
+COMPARED = 2_000  # so many steps of the past are compared, all of them if there are no more
+
+
+@dataclass
+class State:
+    """What a saved state says, in one form for all schedulers."""
+
+    last_epoch: int
+    base: dict[str, list[float]]
+    shapes: dict[str, Any] = field(default_factory=dict)
+    past: dict[str, Any] = field(default_factory=dict)
+    uncounted: int = 0  # what an update that no step() had counted yet adds to the counter
+    ahead: int = 0  # 1 where a wrapper moves the counter on before the update, not after it
+    last_lr: list[float] | None = None  # of another scheduler: the rates it would go on with
+    foreign: bool = False
+
+
+def parse(state: Any) -> State:
+    """Read a state of ScheduledLR or of one of torch's schedulers; ValueError if it is neither."""
+    try:
+        if "base" not in state and "last_epoch" in state:
+            return _parse_torch(state)
+        parsed = State(
+            last_epoch=operator.index(state["last_epoch"]),
+            base={name: [float(v) for v in vs] for name, vs in state["base"].items()},
+            shapes={name: text(value) for name, value in state["shapes"].items()},
+            past=dict(state.get("past", {})),
+            uncounted=operator.index(state.get("uncounted", 0)),
+            ahead=operator.index(state.get("ahead", 0)),
+        )
+        groups = len(parsed.base["lr"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"ScheduledLR: state_dict must come from ScheduledLR.state_dict() or a scheduler of "
+            f"torch, got {state!r:.500}"
+        ) from error
+    for name, values in parsed.base.items():
+        if len(values) != groups or not all(0 <= value < math.inf for value in values):
+            raise ValueError(
+                f"ScheduledLR: state_dict must hold one finite base {name} of at least 0 for "
+                f"each of its {groups} group(s), got {values!r}"
+            )
+    return _checked(parsed)
+
+
+def _parse_torch(state: dict[str, Any]) -> State:
+    if "num_bad_epochs" in state:
+        raise ValueError(
+            "ScheduledLR: state_dict is of ReduceLROnPlateau, which counts evaluations; build "
+            "ScheduledLR(optimizer, shape, start=<updates made>) instead"
+        )
+    # The one-cycle and the cyclical scheduler keep the lowest rate as their base, not the peak.
+    low = "_schedule_phases" in state
+    peaks = state.get("max_lrs", None if low else state.get("base_lrs"))
+    last_lr = state.get("_last_lr")
+    return _checked(
+        State(
+            last_epoch=operator.index(state["last_epoch"]),
+            base={} if peaks is None else {"lr": [float(value) for value in peaks]},
+            last_lr=None if last_lr is None else [float(value) for value in last_lr],
+            foreign=True,
+        )
+    )
+
+
+def _checked(state: State) -> State:
+    if state.last_epoch < 0 or state.uncounted < 0:
+        raise ValueError(f"ScheduledLR: last_epoch must be at least 0, got {state.last_epoch}")
+    return state
+
+
+def text(shape: Shapes | str | Sequence[str]) -> str | list[str]:
+    """The repr of a schedule, or of each, without memory addresses (another in every run)."""
+    if isinstance(shape, list | tuple):
+        return [text(part) for part in shape]
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", shape if isinstance(shape, str) else repr(shape))
+
+
+def past(shape: Shapes, step: int) -> Any:
+    """A digest of the factors before `step`, one per schedule, to compare two schedules' pasts.
+
+    All steps enter it up to `COMPARED`; of a longer past, as many, evenly spread. None where the
+    schedule has no factor.
+    """
+    if isinstance(shape, tuple):
+        return [past(part, step) for part in shape]
+    n = min(step, COMPARED)
+    try:
+        factors = [shape(i * step // n) for i in range(n)]
+    except (ValueError, TypeError):
+        return None
+    return hashlib.blake2b(struct.pack(f"<{n}d", *factors), digest_size=16).hexdigest()
+
+
+def differences(
+    state: State, shapes: dict[str, Shapes], base: dict[str, list[float]], count: int
+) -> tuple[list[str], list[str]]:
+    """What to say on resuming from `state` at `count`: warnings, and notes."""
+    warn, note = [], []
+    if state.foreign:
+        note.append(f"ScheduledLR: the counter of another scheduler is taken over, {count}")
+    else:
+        for name in dict.fromkeys([*state.shapes, *shapes]):
+            was, now = state.shapes.get(name), None
+            if name in shapes:
+                now = text(shapes[name])
+            if was == now:
+                continue
+            message = (
+                f"ScheduledLR: resuming at step {count} with another schedule of {name}: "
+                f"saved {was}, now {now}"
+            )
+            digest = state.past.get(name)
+            if digest is None or name not in shapes:
+                warn.append(message)
+            elif past(shapes[name], state.last_epoch) == digest:
+                note.append(f"{message}; up to here they are the same")
+            else:
+                warn.append(f"{message}; the past would have been different under it")
+    for name, values in base.items():
+        if name in state.base and state.base[name] != values:
+            warn.append(f"ScheduledLR: the saved base {name} {state.base[name]} replaces {values}")
+    return warn, note
+
+
+def jump(state: State, rates: list[float]) -> list[str]:
+    """A warning where the rates do not go on as the other scheduler would have."""
+    theirs = state.last_lr
+    if np.shape(theirs) != np.shape(rates) or np.allclose(theirs, rates, rtol=1e-5, atol=0):
+        return []
+    return [
+        f"ScheduledLR: the other scheduler, at its step {state.last_epoch}, would have gone on "
+        f"with the rates {theirs}, this one goes on with {rates}: another schedule, another peak, "
+        f"or it counted something else than updates (epochs, say; then start=<updates> is right)"
+    ]
+
+
+def falls_to_its_end(shape: Schedule) -> int | None:
+    """The step at which a schedule ends that falls until then; None if there is no such step.
+
+    A warm-up or a staircase holds its last value as a matter of course; to train on after a decay
+    has come to its end is most often a mistake.
+    """
+    end = shape.length
+    if not end:
+        return None
+    apart = max(1, end // 1_000)  # wide enough for the flat foot of a cosine
+    if end < 3 * apart:
+        return end if shape(end) == 0 else None
+    # Some reach their last value one step before their end.
+    before = [shape(end - i * apart) for i in range(4)]
+    return end if before[0] <= before[1] < before[2] < before[3] else None
