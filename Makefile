@@ -24,8 +24,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 help:
 	@echo "make read       set up .venv and open the book in JupyterLab"
 	@echo "make test       set up .venv and run everything CI runs"
-	@echo "make chapters   execute chapters and solutions, make the table of claims and the student"
-	@echo "                versions again (NAME=01_fixed_learning_rate for one chapter)"
+	@echo "make chapters   execute chapters and solutions, make the table of claims, the student"
+	@echo "                versions and the cover again (NAME=01_fixed_learning_rate for one chapter)"
 	@echo "make claims     make chapters/CLAIMS.md, the table of claims, again"
 	@echo "make audit      try every claim under twelve other draws of all seeds and data; make"
 	@echo "                chapters/AUDIT.md (NAME= for one chapter, DRAWS='201 202' to try others;"
@@ -61,6 +61,7 @@ chapters: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py build $(NAME)
 	$(BIN)/python tools/notebooks.py claims
 	$(BIN)/python tools/notebooks.py release
+	$(BIN)/python tools/cover.py
 
 claims: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py claims
