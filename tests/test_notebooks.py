@@ -230,6 +230,7 @@ def test_check_catches_cells_that_do_not_fit(course, cell, message):
     (course / "chapters/01_demo.py").write_text(f"# %%\n{cell}\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell, execution_count=1)])
     notebooks.write_notebook(notebook, course / "chapters/01_demo.ipynb")
+    notebooks.pair_up(course, [])
     (fault,) = notebooks.check(course)
     assert message in fault
 
@@ -718,12 +719,14 @@ def test_a_margin_of_ones_own_is_a_fault(course, value):
     (course / "chapters/02_claims.py").write_text(
         f"# %% [markdown]\n# # 2 · Some_claims\n#\n# # Not the title\n\n# %%\n{code}"
     )
+    notebooks.pair_up(course, [])
     (fault,) = notebooks.check(course)
     assert fault.startswith("chapters/02_claims.ipynb: cell 2 (code: lab.claim('x', ")
     assert "give the margin of the task, such as no_difference=task.margin" in fault
     for path in course.glob("chapters/02_claims.*"):
         text = path.read_text().replace(f"no_difference={value}", "no_difference=task.margin")
         path.write_text(text)
+    notebooks.pair_up(course, [])
     assert notebooks.check(course) == []
 
 

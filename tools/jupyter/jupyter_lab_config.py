@@ -2,5 +2,5 @@
 
 c = get_config()  # noqa: F821  (JupyterLab defines it)
 
-# The cover, as a page to read and not as a text to edit.
-c.LabApp.default_url = "/lab/tree/chapters/README.md?factory=Markdown%20Preview"
+# The cover. labconfig/ has Markdown shown as a page to read, and no question about news.
+c.LabApp.default_url = "/lab/tree/chapters/README.md"
