@@ -258,7 +258,6 @@ UNSAVED = {
     "no filters": ("ipynb", '"cell_metadata_filter"', '"cell_metadata"', None),
     "another kernel": ("ipynb", '"Python 3"', '"Python 3 (ipykernel)"', None),
     "an id": ("ipynb", '"id": "cell-', '"id": "cell_', None),
-    "a number": ("ipynb", '"execution_count": 1', '"execution_count": 1.0', None),
     "an indent": ("ipynb", '"nbformat": 4', '  "nbformat": 4', None),
 }
 
@@ -279,6 +278,17 @@ def test_check_catches_what_a_save_would_change_and_pair_mends_it(course, kind):
     assert notebooks.check(course) == []
     if kind != "a blank line":  # which jupytext keeps
         assert path.read_text() == text
+
+
+def test_a_number_that_a_save_would_change_is_caught(course):
+    path = course / "chapters/01_demo.ipynb"
+    change(path, lambda cells: cells[3]["outputs"][0]["metadata"].update(dpi=2.0))
+    notebook = notebooks.read_notebook(path)
+    path.write_text(nbformat.writes(notebook) + "\n")
+    (fault,) = notebooks.check(course)
+    assert "a save in JupyterLab would change line" in fault
+    assert notebooks.pair_up(course, []) == [] == notebooks.check(course)
+    assert '"dpi": 2\n' in path.read_text()
 
 
 def test_pair_keeps_the_outputs_and_leaves_a_stale_notebook_alone(course):
