@@ -22,10 +22,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: help read test bench chapters claims audit record exercises format clean
 
 help:
-	@echo "make read       set up .venv and open the chapters in JupyterLab"
+	@echo "make read       set up .venv and open the book in JupyterLab"
 	@echo "make test       set up .venv and run everything CI runs"
-	@echo "make chapters   execute chapters and solutions, make the table of claims and the student"
-	@echo "                versions again (NAME=01_fixed_learning_rate for one chapter)"
+	@echo "make chapters   execute chapters and solutions, make the table of claims, the student"
+	@echo "                versions and the cover again (NAME=01_fixed_learning_rate for one chapter)"
 	@echo "make claims     make chapters/CLAIMS.md, the table of claims, again"
 	@echo "make audit      try every claim under twelve other draws of all seeds and data; make"
 	@echo "                chapters/AUDIT.md (NAME= for one chapter, DRAWS='201 202' to try others;"
@@ -41,9 +41,11 @@ help:
 	@echo
 	@echo "PYTHON=python3.12 make ... chooses the Python that .venv is made with."
 
-# Lab runs from here, not from chapters/: only then does it see the pairing in pyproject.toml.
+# Lab runs from here, not from chapters/: only then does it see the pairing in pyproject.toml. Its
+# settings and its kernel are in tools/jupyter/.
 read: $(VENV)/.book
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/chapters --LabApp.news_url=None $(AS_ROOT) $(LAB_ARGS)
+	JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" JUPYTER_PATH="$(CURDIR)/tools/jupyter" \
+		$(BIN)/jupyter lab $(AS_ROOT) $(LAB_ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python tools/run_tests.py
@@ -59,6 +61,7 @@ chapters: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py build $(NAME)
 	$(BIN)/python tools/notebooks.py claims
 	$(BIN)/python tools/notebooks.py release
+	$(BIN)/python tools/cover.py
 
 claims: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py claims

@@ -84,8 +84,8 @@ show("never reached in one draw", 9 + noise(0, 0.2), half=0.47, n=8)
 
 def write_book(root: Path) -> Path:
     (root / "chapters").mkdir(parents=True)
-    (root / "chapters/01_first.py").write_text(notebooks.HEADER + SETUP + FIRST)
-    (root / "chapters/02_second.py").write_text(notebooks.HEADER + SETUP + SECOND)
+    (root / "chapters/01_first.py").write_text(SETUP + FIRST)
+    (root / "chapters/02_second.py").write_text(SETUP + SECOND)
     (root / "lrlib/lab").mkdir(parents=True)
     (root / "lrlib/lab/sweep.py").write_text('"""A module."""\n\nx = 1\n')
     (root / "lrlib/lab/figures.py").write_text("width = 1\n")

@@ -5,6 +5,10 @@ import nbformat
 import pytest
 
 HIDDEN = {"jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
+TITLE = (
+    "# 4 · A title\n\nThe path, down to *Depth*: 10 minutes. All: 40 minutes.\n"
+    "The exercises: 45 minutes for the core (1 to 3), 75 minutes for all. You need chapter 1."
+)
 FIGURE = '<img alt="A line that falls." src="data:image/png;base64,AAAA">'
 
 
@@ -19,9 +23,7 @@ def code(source="x = 1", html=None, png=None, metadata=None):
 
 
 def chapter(path=(), depth=(), short="**In short.** Do this.", title=None):
-    title = (
-        title or "# 4 · A title\n\nThe path: 10 minutes. The exercises: 45 minutes for the core."
-    )
+    title = title or TITLE
     cells = [markdown(title), markdown(short), *path, markdown("## Depth"), *depth]
     return nbformat.v4.new_notebook(cells=[*cells, markdown("## Exercises")])
 

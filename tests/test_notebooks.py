@@ -53,10 +53,23 @@ assert double(2) == 4, "double(2) should be 4"
 """  # noqa: E501
 
 
+# jupytext's, by default.
+HEADER = """\
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+"""
+
+
 def write_course(root: Path) -> Path:
     (root / "chapters/solutions/01_demo").mkdir(parents=True)
-    (root / "chapters/01_demo.py").write_text(notebooks.HEADER + CHAPTER)
-    (root / "chapters/solutions/01_demo/exercises.py").write_text(notebooks.HEADER + EXERCISES)
+    (root / "chapters/01_demo.py").write_text(CHAPTER)
+    (root / "chapters/solutions/01_demo/exercises.py").write_text(EXERCISES)
     for name in ("nbgrader_config.py", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
     return root
@@ -107,9 +120,7 @@ def test_build_again_changes_nothing(course):
 def test_an_inserted_cell_leaves_the_other_ids_alone(course):
     script = course / "chapters/01_demo.py"
     before = [cell.id for cell in notebooks.read_script(script).cells]
-    script.write_text(
-        notebooks.HEADER + CHAPTER.replace("# %%\nimport", "# %%\n1 + 1\n\n# %%\nimport")
-    )
+    script.write_text(CHAPTER.replace("# %%\nimport", "# %%\n1 + 1\n\n# %%\nimport"))
     after = [cell.id for cell in notebooks.read_script(script).cells]
     assert len(after) == len(before) + 1
     assert [name for name in after if name in before] == before
@@ -117,7 +128,7 @@ def test_an_inserted_cell_leaves_the_other_ids_alone(course):
 
 def test_equal_cells_have_different_ids(course):
     script = course / "chapters/01_demo.py"
-    script.write_text(notebooks.HEADER + "# %%\n1 + 1\n\n# %%\n1 + 1\n")
+    script.write_text("# %%\n1 + 1\n\n# %%\n1 + 1\n")
     first, second = notebooks.read_script(script).cells
     assert first.id != second.id
 
@@ -133,7 +144,7 @@ def test_equal_cells_have_different_ids(course):
 )
 def test_build_refuses_and_writes_nothing(course, code, message):
     script, notebook = course / "chapters/01_demo.py", course / "chapters/01_demo.ipynb"
-    script.write_text(f"{notebooks.HEADER}# %%\na = 1\n\n# %%\n{code}\n")
+    script.write_text(f"# %%\na = 1\n\n# %%\n{code}\n")
     before = notebook.read_bytes()
     (course / "chapters/solutions/01_demo/exercises.py").unlink()
     (fault,) = notebooks.build(course, [])
@@ -216,9 +227,10 @@ def test_check_catches(course, kind):
     ],
 )
 def test_check_catches_cells_that_do_not_fit(course, cell, message):
-    (course / "chapters/01_demo.py").write_text(f"{notebooks.HEADER}# %%\n{cell}\n")
+    (course / "chapters/01_demo.py").write_text(f"# %%\n{cell}\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell, execution_count=1)])
     notebooks.write_notebook(notebook, course / "chapters/01_demo.ipynb")
+    notebooks.pair_up(course, [])
     (fault,) = notebooks.check(course)
     assert message in fault
 
@@ -237,10 +249,87 @@ def test_check_catches_a_missing_partner(course, lost, message):
     assert message in fault
 
 
-def test_check_catches_a_missing_header(course):
-    (course / "chapters/01_demo.py").write_text(CHAPTER)
+# What a save in JupyterLab would change, in the script or in the notebook; the outputs are not at
+# stake.
+UNSAVED = {
+    "a header": ("py", "# %% [markdown]\n# # A", HEADER + "# %% [markdown]\n# # A", 1),
+    "a loose cell marker": ("py", "# %%\nimport", "#%%\nimport", 6),
+    "a blank line": ("py", "plt\n\n# %% tags", "plt\n\n\n\n# %% tags", None),
+    "no filters": ("ipynb", '"cell_metadata_filter"', '"cell_metadata"', None),
+    "another kernel": ("ipynb", '"Python 3"', '"Python 3 (ipykernel)"', None),
+    "an id": ("ipynb", '"id": "cell-', '"id": "cell_', None),
+    "an indent": ("ipynb", '"nbformat": 4', '  "nbformat": 4', None),
+}
+
+
+@pytest.mark.parametrize("kind", UNSAVED)
+def test_check_catches_what_a_save_would_change_and_pair_mends_it(course, kind):
+    suffix, good, bad, line = UNSAVED[kind]
+    path = course / f"chapters/01_demo.{suffix}"
+    text = path.read_text()
+    assert good in text
+    path.write_text(text.replace(good, bad))
     (fault,) = notebooks.check(course)
-    assert fault.endswith("01_demo.py does not begin with the lines\n" + notebooks.HEADER)
+    assert fault.startswith("chapters/01_demo.ipynb: a save in JupyterLab would change line ")
+    assert fault.endswith("; run: python tools/notebooks.py pair 01_demo")
+    if line:
+        assert f"line {line} of 01_demo.py" in fault
+    assert notebooks.pair_up(course, []) == []
+    assert notebooks.check(course) == []
+    if kind != "a blank line":  # which jupytext keeps
+        assert path.read_text() == text
+
+
+def test_a_number_that_a_save_would_change_is_caught(course):
+    path = course / "chapters/01_demo.ipynb"
+    change(path, lambda cells: cells[3]["outputs"][0]["metadata"].update(dpi=2.0))
+    notebook = notebooks.read_notebook(path)
+    path.write_text(nbformat.writes(notebook) + "\n")
+    (fault,) = notebooks.check(course)
+    assert "a save in JupyterLab would change line" in fault
+    assert notebooks.pair_up(course, []) == [] == notebooks.check(course)
+    assert '"dpi": 2\n' in path.read_text()
+
+
+def test_pair_keeps_the_outputs_and_leaves_a_stale_notebook_alone(course):
+    script, path = course / "chapters/01_demo.py", course / "chapters/01_demo.ipynb"
+    outputs = [cell.get("outputs") for cell in notebooks.read_notebook(path).cells]
+    script.write_text(CHAPTER.replace('tags=["nbval-check-output"]', 'tags=["other"]'))
+    assert notebooks.pair_up(course, ["01_demo"]) == []
+    cells = notebooks.read_notebook(path).cells
+    assert [cell.get("outputs") for cell in cells] == outputs and any(outputs)
+    assert cells[2].metadata == {"tags": ["other"]}
+
+    before = path.read_bytes()
+    script.write_text(CHAPTER.replace("second", "third"))
+    (fault,) = notebooks.pair_up(course, [])
+    assert "has another text in the notebook; run: make chapters NAME=01_demo" in fault
+    assert path.read_bytes() == before
+    with pytest.raises(notebooks.Fault, match="no chapter is named 02_nope"):
+        notebooks.pair_up(course, ["02_nope"])
+
+
+@pytest.mark.parametrize(
+    ("number", "saved"),
+    [
+        *[(0.0, "0"), (-0.0, "0"), (2.5, "2.5"), (3, "3"), (True, "true"), (1e-7, "1e-07")],
+        *[(1e16, "10000000000000000"), (1e21, "1e+21"), (2**53 + 1, "9007199254740992")],
+    ],
+)
+def test_numbers_are_written_as_a_browser_saves_them(tmp_path, number, saved):
+    """JSON.parse and JSON.stringify give the same text, but for the zero in 1e-07."""
+    cell = nbformat.v4.new_code_cell("x", metadata={"a": [{"number": number}]})
+    text = notebooks.notebook_text(nbformat.v4.new_notebook(cells=[cell]))
+    assert f'"number": {saved}\n' in text
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_no_browser_reads_is_a_fault(course, number):
+    path = course / "chapters/01_demo.ipynb"
+    change(path, carries({"rows": [number]}))
+    assert any("which JSON does not know" in fault for fault in notebooks.check(course))
+    with pytest.raises(notebooks.Fault, match="carries the number"):
+        notebooks.write_notebook(notebooks.read_notebook(path), path)
 
 
 def test_check_catches_a_broken_file(course):
@@ -560,7 +649,7 @@ for bound in (0, 0.01):
 def claiming(course: Path, text: str = CLAIMING) -> Path:
     """The chapter is one that makes claims, and has no notebook yet."""
     shutil.rmtree(course / "chapters/solutions")
-    (course / "chapters/01_demo.py").write_text(notebooks.HEADER + text)
+    (course / "chapters/01_demo.py").write_text(text)
     (course / "chapters/01_demo.ipynb").unlink()
     return course / "chapters/01_demo.ipynb"
 
@@ -607,7 +696,7 @@ def test_build_stops_at_a_claim_that_fails_or_is_not_shown(course):
     (fault,) = notebooks.build(course, [], draft=True)
     assert "ClaimError" in fault and "NOT SUPPORTED" in fault
     hidden = CLAIMING.split("# %%\nclaim(")[0] + "_ = claim('x', values, above=-2)\n"
-    path.with_suffix(".py").write_text(notebooks.HEADER + hidden)
+    path.with_suffix(".py").write_text(hidden)
     (fault,) = notebooks.build(course, [])
     assert "calls claim and measure 3 times and shows 2 rows" in fault
     assert not path.exists()
@@ -638,15 +727,16 @@ def test_a_margin_of_ones_own_is_a_fault(course, value):
     code = f"lab.claim('x', 1.0, no_difference={value})\n"
     write_chapter(course, (code, [row("x")]))
     (course / "chapters/02_claims.py").write_text(
-        f"{notebooks.HEADER}# %% [markdown]\n# # 2 · Some_claims\n#\n# # Not the title\n\n"
-        f"# %%\n{code}"
+        f"# %% [markdown]\n# # 2 · Some_claims\n#\n# # Not the title\n\n# %%\n{code}"
     )
+    notebooks.pair_up(course, [])
     (fault,) = notebooks.check(course)
     assert fault.startswith("chapters/02_claims.ipynb: cell 2 (code: lab.claim('x', ")
     assert "give the margin of the task, such as no_difference=task.margin" in fault
     for path in course.glob("chapters/02_claims.*"):
         text = path.read_text().replace(f"no_difference={value}", "no_difference=task.margin")
         path.write_text(text)
+    notebooks.pair_up(course, [])
     assert notebooks.check(course) == []
 
 

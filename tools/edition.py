@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from nbformat import NotebookNode
 
@@ -14,6 +15,15 @@ SHORT_WORDS = 90  # In short
 PATH_WORDS = 900  # from there to the heading "## Depth"
 PATH_FIGURES = 5
 COLLAPSED = "jp-MarkdownHeadingCollapsed"  # JupyterLab's name in a cell's metadata
+STATED = (
+    "The path …: N minutes. All: N minutes. "
+    "The exercises: N minutes for the core …, N minutes for all."
+)
+_MINUTES = re.compile(
+    r"\bpath\b.*?(\d+) minutes.*?\bAll: (\d+) minutes.*?\bexercises\b.*?(\d+) minutes for the core"
+    r".*?(\d+) minutes for all",
+    re.DOTALL,
+)
 _IMAGE = re.compile(r"<img\b[^>]*>")
 _ALT = re.compile(r'\balt="\s*[^"\s][^"]*"')
 
@@ -29,6 +39,27 @@ def words(text: str) -> int:
     text = re.sub(r"\$[^$]*\$", " formula ", text)
     text = re.sub(r"\]\([^)]*\)", "]", text)
     return len(re.findall(r"[\w'’−.,%/-]*\w[\w'’−.,%/-]*", text))
+
+
+class Minutes(NamedTuple):
+    """How long a chapter takes, as its first cell states it."""
+
+    path: int
+    all: int
+    core: int
+    exercises: int
+
+
+def minutes(notebook: NotebookNode) -> Minutes | None:
+    """The minutes that the first cell states; None if it does not."""
+    stated = _MINUTES.search(notebook.cells[0].source) if notebook.cells else None
+    return Minutes(*map(int, stated.groups())) if stated else None
+
+
+def in_short(notebook: NotebookNode) -> str:
+    """The first sentence of "In short"."""
+    text = notebook.cells[1].source.lstrip().removeprefix("**In short")
+    return re.split(r"(?<=[.?])\s", " ".join(text.lstrip(".:* \n").split()))[0]
 
 
 def images(cell: NotebookNode) -> list[bool]:
@@ -51,8 +82,8 @@ def faults(notebook: NotebookNode) -> Iterator[str]:
     cells = notebook.cells
     if (n := words(cells[1].source)) > SHORT_WORDS:
         yield f"'In short' has {n} words; {SHORT_WORDS} at most"
-    if not re.search(r"\d+ minutes.*\bexercises\b.*\d+ minutes", cells[0].source, re.DOTALL):
-        yield "the first cell does not state the minutes of reading and of the exercises"
+    if not minutes(notebook):
+        yield f"the first cell does not state the minutes as the others do: {STATED}"
 
     headings = [
         cell.source.split("\n")[0] if cell.cell_type == "markdown" else "" for cell in cells

@@ -3,6 +3,8 @@
     python tools/notebooks.py build [NAME ...]   execute chapters and solutions (with --draft,
                                                  however weak their claims are)
     python tools/notebooks.py check              compare each script with its notebook
+    python tools/notebooks.py pair [NAME ...]    write both in the form that a save in JupyterLab
+                                                 leaves as it is; the outputs stay
     python tools/notebooks.py release            make the students' versions
     python tools/notebooks.py check-release      compare them with the committed ones
     python tools/notebooks.py claims             make chapters/CLAIMS.md from the notebooks
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import copy
 import filecmp
 import hashlib
 import json
@@ -27,8 +30,10 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 from unittest.mock import patch
 
@@ -53,11 +58,19 @@ FAILED = "NOT SUPPORTED"
 ENOUGH = 3.0  # half-widths between an estimate and the nearest bound
 CLAIMS_COLUMNS = ("claim", "measured", "seeds", "wanted", "half-widths", "verdict", "audit")
 ROW_KEYS = {"kind", "text", "measured", "n", "of", "wanted", "power", "seeds_needed", "verdict"}
-# As cell_metadata_filter in pyproject.toml.
 KEPT_METADATA = ("tags", "nbgrader", "jupyter", edition.COLLAPSED)
+# What jupytext reads off the blank lines of a script. It asks for the same in the notebook: without
+# it, JupyterLab refuses to open a notebook that is newer than its script.
+LAYOUT_METADATA = ("lines_to_next_cell", "lines_to_end_of_cell_marker", "cell_marker")
+CELL_METADATA = (*KEPT_METADATA, *LAYOUT_METADATA)
 
 # The same wherever the notebook was executed: no patch version of Python, no local kernel.
 NOTEBOOK_METADATA = {
+    # As in pyproject.toml. jupytext writes it into every notebook that is saved through it.
+    "jupytext": {
+        "cell_metadata_filter": ",".join((*KEPT_METADATA, "-all")),
+        "notebook_metadata_filter": "-all",
+    },
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {
         "codemirror_mode": {"name": "ipython", "version": 3},
@@ -94,16 +107,6 @@ other draws of all seeds and data. Here is in how many of them the claim held; w
 is not a claim. *–* marks what asserts nothing or has not been audited.
 """
 
-HEADER = """\
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-"""
-
 
 class Fault(Exception):
     """Something is wrong with a notebook; the message says what and where."""
@@ -128,17 +131,23 @@ def name_of(pair: Path) -> str:
     return pair.name if pair.parent.name == "chapters" else pair.parent.name
 
 
+def pairs_named(root: Path, names: list[str]) -> list[Path]:
+    """The pairs of the named chapters (all, if none is named) that have a script."""
+    pairs = [pair for pair in scripts_and_notebooks(root) if pair.with_suffix(".py").exists()]
+    known = sorted({name_of(pair) for pair in pairs})
+    if unknown := sorted(set(names) - set(known)):
+        raise Fault(f"no chapter is named {', '.join(unknown)}; there are {', '.join(known)}")
+    return [pair for pair in pairs if not names or name_of(pair) in names]
+
+
 def read_script(path: Path) -> NotebookNode:
     """The script as a notebook without outputs, with ids that depend on the cells alone."""
     notebook = jupytext.read(path, fmt="py:percent")
-    if notebook.metadata.get("kernelspec") != NOTEBOOK_METADATA["kernelspec"]:
-        # JupyterLab can refuse to open a pair whose files differ in this.
-        raise Fault(f"{path.name} does not begin with the lines\n{HEADER}")
     notebook.metadata = NotebookNode(nbformat.from_dict(NOTEBOOK_METADATA))
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     seen: Counter[str] = Counter()
     for cell in notebook.cells:
-        cell.metadata = NotebookNode(kept_metadata(cell))
+        cell.metadata = NotebookNode(kept_metadata(cell, CELL_METADATA))
         # An id made from the text moves with its cell, so that an insertion changes one id.
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         cell.id = f"cell-{digest}" + (f"-{seen[digest]}" if seen[digest] else "")
@@ -159,16 +168,48 @@ def write_whole(path: Path, text: str) -> None:
     """Write all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # of this process alone
-    unfinished.write_text(text, encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
     os.replace(unfinished, path)
 
 
+def as_javascript(value: object) -> object:
+    """The value as a browser gives it back. JavaScript has one kind of number: 2.0 is saved as 2.
+
+    Raises Fault for NaN and infinity, at which a browser refuses the whole notebook.
+    """
+    if isinstance(value, dict):
+        return {key: as_javascript(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [as_javascript(part) for part in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise Fault(f"carries the number {value}, which JSON does not know")
+        if float(value).is_integer() and abs(value) < 1e21:  # beyond, both write 1e+21
+            return int(Decimal(repr(float(value))))
+    return value
+
+
+def notebook_text(notebook: NotebookNode) -> str:
+    """The content of the notebook's file, as JupyterLab writes it when the notebook is saved."""
+    return nbformat.writes(nbformat.from_dict(as_javascript(notebook))) + "\n"
+
+
+def script_text(notebook: NotebookNode) -> str:
+    """The content of the script's file, as JupyterLab writes it when the notebook is saved."""
+    return jupytext.writes(notebook, fmt="py:percent")
+
+
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
-    write_whole(path, nbformat.writes(notebook) + "\n")
+    """Write the notebook, no newer than its script, if it has one: it was made from that."""
+    write_whole(path, notebook_text(notebook))
+    script = path.with_suffix(".py")
+    if script.exists():
+        written = script.stat().st_mtime_ns
+        os.utime(path, ns=(written, written))
 
 
-def kept_metadata(cell: NotebookNode) -> dict:
-    return {key: cell.metadata[key] for key in KEPT_METADATA if key in cell.metadata}
+def kept_metadata(cell: NotebookNode, keys: Iterable[str]) -> dict:
+    return {key: cell.metadata[key] for key in keys if key in cell.metadata}
 
 
 def cell_name(index: int, cell: NotebookNode) -> str:
@@ -233,7 +274,7 @@ def strip_noise(notebook: NotebookNode) -> None:
     """Leave nothing that differs from one execution to the next without meaning anything."""
     notebook.metadata = NotebookNode(nbformat.from_dict(NOTEBOOK_METADATA))
     for cell in notebook.cells:
-        cell.metadata = NotebookNode(kept_metadata(cell))
+        cell.metadata = NotebookNode(kept_metadata(cell, CELL_METADATA))
         if cell.cell_type != "code":
             continue
         for output in cell.outputs:
@@ -259,17 +300,10 @@ def build(root: Path, names: list[str], draft: bool = False) -> list[str]:
 
     A notebook with a fault is not written. With `draft`, faults of its claims are only printed.
     """
-    pairs = [pair for pair in scripts_and_notebooks(root) if pair.with_suffix(".py").exists()]
-    known = sorted({name_of(pair) for pair in pairs})
-    if unknown := sorted(set(names) - set(known)):
-        raise Fault(f"no chapter is named {', '.join(unknown)}; there are {', '.join(known)}")
-
     faults = []
     # What is committed is what every reader can make again: the book's seeds, on a CPU.
     with notebook_environment(LRLIB_SEED="0", LRLIB_SCALE="1", LRLIB_DEVICE="cpu", LRLIB_AUDIT="0"):
-        for pair in pairs:
-            if names and name_of(pair) not in names:
-                continue
+        for pair in pairs_named(root, names):
             script = pair.with_suffix(".py")
             shown = script.relative_to(root)
             print(f"{shown} ...", flush=True)
@@ -293,9 +327,6 @@ def build(root: Path, names: list[str], draft: bool = False) -> list[str]:
                 faults += problems
             else:
                 write_notebook(notebook, pair.with_suffix(".ipynb"))
-                # JupyterLab takes a notebook newer than its script for one edited elsewhere.
-                written = script.stat().st_mtime_ns
-                os.utime(pair.with_suffix(".ipynb"), ns=(written, written))
     return faults
 
 
@@ -320,7 +351,8 @@ def check(root: Path) -> list[str]:
             except Fault as fault:
                 faults.append(f"{shown}: {fault}")
                 continue
-            faults += [f"{shown}: {fault}; {remake}" for fault in pair_faults(made, kept)]
+            unlike = [f"{shown}: {fault}; {remake}" for fault in pair_faults(made, kept)]
+            faults += unlike or [f"{shown}: {fault}" for fault in saving_faults(pair, made, kept)]
             faults += [f"{shown}: {fault}" for fault in form_faults(kept)]
             if pair.parent.name == "chapters":
                 faults += [f"{shown}: {fault}" for fault in margin_faults(kept)]
@@ -329,18 +361,75 @@ def check(root: Path) -> list[str]:
 
 def pair_faults(made: NotebookNode, kept: NotebookNode) -> Iterator[str]:
     """Where the committed notebook is not what its script says."""
+    yield from text_faults(made, kept)
+    for index, (ours, theirs) in enumerate(zip(made.cells, kept.cells, strict=False)):
+        wanted, found = kept_metadata(ours, KEPT_METADATA), kept_metadata(theirs, KEPT_METADATA)
+        if wanted != found:
+            yield f"{cell_name(index, ours)} has other metadata in the notebook: {found}"
+
+    yield from execution_faults(kept)
+
+
+def text_faults(made: NotebookNode, kept: NotebookNode) -> Iterator[str]:
+    """Where the cells of script and notebook differ in kind or text."""
     for index, (ours, theirs) in enumerate(zip(made.cells, kept.cells, strict=False)):
         where = cell_name(index, ours)
         if ours.cell_type != theirs.cell_type:
             yield f"{where} is a {theirs.cell_type} cell in the notebook"
         elif ours.source.strip("\n") != theirs.source.strip("\n"):
             yield f"{where} has another text in the notebook"
-        elif kept_metadata(ours) != kept_metadata(theirs):
-            yield f"{where} has other metadata in the notebook: {kept_metadata(theirs)}"
     if len(made.cells) != len(kept.cells):
         yield f"the script has {len(made.cells)} cells, the notebook {len(kept.cells)}"
 
-    yield from execution_faults(kept)
+
+def saving_faults(pair: Path, made: NotebookNode, kept: NotebookNode) -> Iterator[str]:
+    """Where JupyterLab would refuse the pair, or change it when it is saved unedited."""
+    remake = f"run: python tools/notebooks.py pair {name_of(pair)}"
+    texts = {".py": script_text(made)}
+    try:
+        texts[".ipynb"] = notebook_text(with_outputs(made, kept))
+    except Fault as fault:
+        yield str(fault)
+    for suffix, text in texts.items():
+        lines = pair.with_suffix(suffix).read_text(encoding="utf-8").split("\n")
+        for number, (line, saved) in enumerate(zip_longest(lines, text.split("\n")), start=1):
+            if line != saved:
+                name = pair.with_suffix(suffix).name
+                yield f"a save in JupyterLab would change line {number} of {name}; {remake}"
+                break
+
+
+def with_outputs(made: NotebookNode, kept: NotebookNode) -> NotebookNode:
+    """The notebook made from the script, with the outputs of the one that was executed."""
+    made = copy.deepcopy(made)
+    for ours, theirs in zip(made.cells, kept.cells, strict=True):
+        if ours.cell_type == "code":
+            ours.outputs, ours.execution_count = theirs.outputs, theirs.execution_count
+    return made
+
+
+def pair_up(root: Path, names: list[str]) -> list[str]:
+    """Write the named pairs (all, if none is named) as JupyterLab leaves them; nothing is executed.
+
+    A notebook whose cells are not its script's stays as it is and is a fault: run the chapter.
+    """
+    faults = []
+    for pair in pairs_named(root, names):
+        script, path = pair.with_suffix(".py"), pair.with_suffix(".ipynb")
+        made = read_script(script)
+        text = script_text(made)
+        if script.read_text(encoding="utf-8") != text:
+            write_whole(script, text)
+        if not path.exists():
+            continue  # `check` tells
+        try:
+            kept = read_notebook(path)
+            if unlike := list(text_faults(made, kept)):
+                raise Fault(f"{unlike[0]}; run: make chapters NAME={name_of(pair)}")
+            write_notebook(with_outputs(made, kept), path)
+        except Fault as fault:
+            faults.append(f"{path.relative_to(root)}: {fault}")
+    return faults
 
 
 def execution_faults(notebook: NotebookNode) -> Iterator[str]:
@@ -671,6 +760,10 @@ def main() -> int:
         "--draft", action="store_true", help="write notebooks whose claims are too weak, too"
     )
     commands.add_parser("check", help="compare each script with its notebook")
+    pair_command = commands.add_parser(
+        "pair", help="write both as a save in JupyterLab leaves them"
+    )
+    pair_command.add_argument("names", nargs="*", metavar="NAME", help="such as 04_cosine")
     commands.add_parser("release", help="make the students' versions")
     commands.add_parser("check-release", help="compare them with the committed ones")
     commands.add_parser("claims", help="make chapters/CLAIMS.md from the notebooks")
@@ -685,6 +778,8 @@ def main() -> int:
             faults = build(root, arguments.names, arguments.draft)
         elif arguments.command == "check":
             faults = check(root)
+        elif arguments.command == "pair":
+            faults = pair_up(root, arguments.names)
         elif arguments.command == "release":
             faults = release_into_place(root)
         elif arguments.command == "check-release":
