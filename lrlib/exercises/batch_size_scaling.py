@@ -53,6 +53,7 @@ def _same(a: float, b: float) -> bool:
 Recipe = Callable[[float, int, int, int, int, str], tuple[float, int, int]]
 
 
+@checker()
 def check_recipe(recipe: Recipe) -> None:
     """Exercise 1: ``recipe(lr, steps, warmup_steps, batch_size, new_batch_size, rule)``."""
     for case in (
@@ -223,6 +224,7 @@ def _pieces() -> Iterator[_Pieces]:
             yield _Pieces(net, cross_entropy, torch.randn(n, 4), classes, size)
 
 
+@checker()
 def check_accumulate(accumulate: Callable[..., float]) -> None:
     """Exercise 2: ``accumulate(model, loss_fn, x, y, microbatch_size)``, a batch in pieces."""
     for k, case in enumerate(_pieces()):
@@ -372,6 +374,7 @@ def _expect_loss(given: float, case: _Pieces, where: str) -> None:
 # 3. The noise scale
 
 
+@checker()
 def check_noise_scale(noise_scale: Callable[[list[Tensor], int], float]) -> None:
     """Exercise 3: ``noise_scale(updates, b)``, from the gradients of microbatches."""
     draw = np.random.default_rng(10).standard_normal
@@ -617,6 +620,7 @@ def process(job: Job, seed: int) -> tuple[Optimizer, Callable[[int], None], Call
     return made.optimizer, made.backward, made.loss
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to H name a flaw of the script."""
     hints = {
@@ -648,6 +652,7 @@ def _shape(t: np.ndarray, steps: int, warmup: int) -> np.ndarray:
     return np.where(t < warmup, (t + 1) / warmup, (1 + np.cos(np.pi * x)) / 2)
 
 
+@checker()
 def check_train(train: Callable[..., Any]) -> None:
     """Exercise 4b: the script repaired, ``train(optimizer, backward, job)``, and its rates."""
     for job in _JOBS:
@@ -915,6 +920,7 @@ _DECAYS = (
 )
 
 
+@checker()
 def check_grow(grow: Grow) -> None:
     """Exercise 5: ``grow(lr, batch_size, steps, milestones, gamma, max_batch_size)``."""
     told = []

@@ -20,6 +20,7 @@ from lrlib.schedule import Schedule
 from lrlib.trace import LRTrace
 
 
+@checker("lrlib.cosine_annealing", "lrlib.CosineAnnealing")
 def check_factor(factor: Callable[[int, int, float], float]) -> None:
     """Exercise 1: ``factor(t, T_max, min_factor)``, half a cosine, held past its end."""
     # Without a min_factor first: its mistakes are then told apart from those of the cosine.
@@ -196,6 +197,7 @@ def _expect_half_cosine(
 LEVELS = (0.9, 0.5, 0.25, 0.1, 0.999, 1.0)
 
 
+@checker()
 def check_cosine_share(share: Callable[[float], float]) -> None:
     """Exercise 2a: ``cosine_share(level)``, the share of the run at or above `level`."""
     for level in LEVELS:
@@ -250,6 +252,7 @@ def check_cosine_share(share: Callable[[float], float]) -> None:
     passed("at or above 0.9 for 20 % of the run, below 0.1 for another 20 %.")
 
 
+@checker()
 def check_linear_share(share: Callable[[float], float]) -> None:
     """Exercise 2b: ``linear_share(level)``, likewise for linear decay."""
     for level in LEVELS:
@@ -280,6 +283,7 @@ def check_linear_share(share: Callable[[float], float]) -> None:
     passed("at or above 0.9 for 10 % of the run, below 0.1 for another 10 %.")
 
 
+@checker()
 def check_exponential_share(share: Callable[[float, float], float]) -> None:
     """Exercise 2c: ``exponential_share(level, final_factor)``, likewise for exponential decay."""
     cases = [(level, final) for final in (0.01, 0.2) for level in LEVELS] + [(0.1, 0.1)]
@@ -384,6 +388,7 @@ def _expect_share(
     raise Mistake(where + hint)
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 3a: which of the statements A to F name a flaw of the experiment."""
     hints = {
@@ -405,6 +410,7 @@ def check_flaws(flaws: Callable[[], set[str]]) -> None:
 MakeScheduler = Callable[[Optimizer, str, int, int, float], Any]
 
 
+@checker()
 def check_fair(fair: MakeScheduler) -> None:
     """Exercise 3b: ``fair(optimizer, name, epochs, batches, min_factor)``, by the rates applied."""
     for epochs, batches, min_factor, peaks in (
@@ -602,6 +608,7 @@ def _planned() -> tuple[NoisyQuadratic, float, float]:
     return quadratic, planned, stopped
 
 
+@checker()
 def check_longer(longer: Callable[[], Schedule]) -> None:
     """Exercise 4: 2,000 steps of which 1,000 are past, no worse than a cosine planned for all."""
     answer = schedule(longer, example="CosineAnnealing(1000).then(Constant(0.5))")

@@ -25,6 +25,7 @@ _TOLERANCE = 1e-6  # of a factor: some compute it in float32
 # 1. The factor
 
 
+@checker("lrlib.cyclical", "lrlib.Cyclical")
 def check_factor(factor: Callable[[int, float, int, int], float]) -> None:
     """Exercise 1: ``factor(t, min_factor, step_size_up, step_size_down)``, the triangle."""
     for case in ((0.25, 8, 4), (0.1, 3, 7), (0.0, 5, 5), (0.5, 1, 1)):
@@ -156,6 +157,7 @@ def _wrong_triangles(t: np.ndarray, least: float, up: int, down: int) -> Hints:
 # 2. Cycles that end with the run
 
 
+@checker()
 def check_step_sizes(step_sizes: Callable[[int, int], list[tuple[int, int]]]) -> None:
     """Exercise 2: ``step_sizes(total_steps, cycles)``, one (up, down) for each cycle."""
     for case in ((240, 4), (90, 6), (1000, 7), (250, 4), (95, 9), (10, 1), (8, 4), (11, 5)):
@@ -328,6 +330,7 @@ def _crossings(
     return tuple(float(rates[np.argmax(way >= share)]) for share in (0.2, 0.8))
 
 
+@checker()
 def check_bounds(bounds: Callable[[np.ndarray, np.ndarray], tuple[float, float]]) -> None:
     """Exercise 3: ``bounds(rates, losses)``, base_lr and max_lr read off a range test."""
     before = _LOGARITHMIC.diverged()
@@ -522,6 +525,7 @@ def _expect_refusal(bounds: Callable[..., Any]) -> None:
 start = _runs.start
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to G name a flaw of the experiment."""
     hints = {
@@ -562,6 +566,7 @@ class _Case:
         return Cyclical(0.1, self.half)
 
 
+@checker()
 def check_run(run: Callable[[Start, float, int, int, int, int], float]) -> None:
     """Exercise 4b: ``run(start, peak, seed, epochs, batches, cycles)``, repaired."""
     for case in (
@@ -689,6 +694,7 @@ class _Session:
         return {name: value.clone() for name, value in self.model.state_dict().items()}
 
 
+@checker()
 def check_train(train: Callable[..., Any]) -> None:
     """Exercise 5: ``train(model, optimizer, update, shape, stop, saved)``, resumable."""
     whole = []

@@ -20,6 +20,7 @@ from lrlib.trace import LRTrace
 # --- 1. Which gamma?
 
 
+@checker()
 def check_per_step(per_step: Callable[[float, int], float]) -> None:
     """Exercise 1a: ``per_step(gamma_per_epoch, steps_per_epoch)``, the gamma of one step."""
     for gamma, steps in ((0.7, 10), (0.5, 391), (0.95, 1)):
@@ -28,6 +29,7 @@ def check_per_step(per_step: Callable[[float, int], float]) -> None:
     passed("at the end of an epoch the rate has fallen as far as the recipe says.")
 
 
+@checker("lrlib.exponential_decay", "ExponentialDecay.to_factor")
 def check_gamma_to(gamma_to: Callable[[float, int], float]) -> None:
     """Exercise 1b: ``gamma_to(final_factor, total_iters)``, the gamma that arrives there."""
     for final, steps in ((0.01, 20), (0.2, 1000), (0.5, 1)):
@@ -125,6 +127,7 @@ def _expect_root(answer: float, whole: float, steps: int, where: str) -> None:
 # --- 2. Polynomial decay from its formula
 
 
+@checker("lrlib.exponential_decay", "lrlib.PolynomialDecay")
 def check_factor(factor: Callable[[int, int, float, float], float]) -> None:
     """Exercise 2: ``factor(t, total_iters, power, min_factor)``, held past the end."""
     # First the power alone, then min_factor alone, then both: each mistake shows in one place.
@@ -286,6 +289,7 @@ def _expect_held(factor: Callable, total: int, power: float, least: float) -> No
 # --- 3. What is wrong with this experiment?
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 3a: which of the statements A to F name a flaw of the experiment."""
     hints = {
@@ -303,6 +307,7 @@ def check_flaws(flaws: Callable[[], set[str]]) -> None:
     passed("one seed for everything, epochs for steps, and a peak that was guessed for the rival.")
 
 
+@checker()
 def check_straight_line(line: Callable[[Optimizer, int, int], LRScheduler]) -> None:
     """Exercise 3b: ``line(optimizer, epochs, batches)``, a scheduler from the peak to 0."""
     for peak, epochs, batches in ((0.25, 4, 7), (0.5, 3, 8), (1.0, 1, 12)):
@@ -464,6 +469,7 @@ _TABLES = (
 )
 
 
+@checker()
 def check_compare(compare: Compare) -> None:
     """Exercise 3c: ``compare(train, a, b, peaks, tuning_seeds, test_seeds)``: b less a."""
     _observe(compare, _TABLES, (4, 7, 9), (21, 3, 12, 5))
@@ -610,6 +616,7 @@ _SHORT, _LONG = 100, 1000
 _BAR = 2.0
 
 
+@checker()
 def check_for_both(for_both: Callable[[int], Schedule]) -> None:
     """Exercise 4: one power and min_factor, at most twice the optimum over 100 and 1,000 steps."""
     shapes = []

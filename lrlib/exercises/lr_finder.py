@@ -49,6 +49,7 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
 # 1. The rates
 
 
+@checker()
 def check_rates(rates: Callable[[float, float, int], Any]) -> None:
     """Exercise 1: ``rates(start_lr, end_lr, num_iter)``, equally spaced in the logarithm."""
     for case in ((1e-6, 10.0, 100), (1e-4, 1.0, 5), (0.003, 0.7, 12), (0.5, 8.0, 2)):
@@ -177,6 +178,7 @@ class _Training:
         return self.bad.get(updates, _runs.made_up_loss(updates))
 
 
+@checker()
 def check_range_test(range_test: Callable[..., Any]) -> None:
     """Exercise 2: ``range_test(optimizer, train_step, rates)``, the losses after each update."""
     cases = (
@@ -415,6 +417,7 @@ def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
 
 
+@checker("lrlib", "lrlib")
 def check_without_trace(without_trace: Callable[..., Any]) -> None:
     """Exercise 3: ``without_trace(model, optimizer, test)``, which puts everything back."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -670,6 +673,7 @@ def curve() -> tuple[np.ndarray, np.ndarray, float]:
     return *made.draw(), made.right
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to G name a flaw of the finder."""
     hints = {
@@ -689,6 +693,7 @@ def check_flaws(flaws: Callable[[], set[str]]) -> None:
     passed("too late, per the wrong unit, after the blow-up, and at another rate than it found.")
 
 
+@checker("lrlib.lr_finder", "lrlib.lr_finder")
 def check_suggest(suggest: Callable[[np.ndarray, np.ndarray], float]) -> None:
     """Exercise 4b: ``suggest(rates, losses)``, the rate at which the loss falls fastest."""
     for made in _CURVES:
@@ -876,6 +881,7 @@ def problems(seeds: Sequence[int]) -> list[Problem]:
 _JUDGED = range(2**40, 2**40 + 24)  # problem seeds that lab.seeds never gives
 
 
+@checker()
 def check_rule(rule: Callable[[np.ndarray, np.ndarray], float]) -> None:
     """Exercise 5: ``rule(rates, losses)``, a peak for runs of 400 steps, judged by its regret."""
     judged = problems(_JUDGED)

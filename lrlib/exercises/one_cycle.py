@@ -44,6 +44,7 @@ def _give_hint(answer: Any, mistakes: Any, where: str = "") -> None:
 # 1. The factor
 
 
+@checker("lrlib.one_cycle", "lrlib.OneCycle")
 def check_factor(factor: Callable[[int, int, float, float, float], float]) -> None:
     """Exercise 1: ``factor(t, total_steps, pct_start, div_factor, final_div_factor)``."""
     for case in ((20, 0.25, 4, 10), (100, 0.3, 25, 1e4), (25, 0.3, 10, 100), (40, 0.75, 2, 1)):
@@ -142,6 +143,7 @@ def _wrong_factors(t: np.ndarray, total: int, pct_start: float, div: float, fina
 # 2. Momentum as a shape
 
 
+@checker()
 def check_steady(steady: Callable[[OneCycle, float, float, float], np.ndarray]) -> None:
     """Exercise 2a: ``steady(shape, high, low, momentum)``, the same effective rate."""
     for shape, high, low, momentum in (
@@ -226,6 +228,7 @@ def _wrong_steady(
     yield height * keep / (1 - mu), "you took the height for the rate. The rate is shape(t)."
 
 
+@checker()
 def check_least_div_factor(least_div_factor: Callable[[float, float], float]) -> None:
     """Exercise 2b: ``least_div_factor(high, low)``, below which the effective rate never rises."""
     for high, low in ((0.95, 0.85), (0.9, 0.5), (0.99, 0.9)):
@@ -279,6 +282,7 @@ def best_loss(factors: np.ndarray, momenta: np.ndarray) -> tuple[float, float]:
 # 3. A speed-up
 
 
+@checker()
 def check_updates_needed(
     updates_needed: Callable[[np.ndarray, np.ndarray, float], float],
 ) -> None:
@@ -401,6 +405,7 @@ def _table(needed: np.ndarray) -> np.ndarray:
     return _TARGET - slopes[:, None] * np.log2(_BUDGETS / needed[:, None])
 
 
+@checker()
 def check_speed_up(speed_up: Callable[..., tuple[float, float, float]]) -> None:
     """Exercise 3b: ``speed_up(budgets, ours, rival, target)``, paired, with an interval."""
     never = np.full(9, 1e4)
@@ -515,6 +520,7 @@ def _wrong_speed_ups(
 start = _runs.start
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to H name a flaw of the experiment."""
     hints = {
@@ -549,6 +555,7 @@ class _Case:
         return self.epochs * self.batches
 
 
+@checker()
 def check_run(run: Callable[[Start, float, int, int, int], float]) -> None:
     """Exercise 4b: ``run(start, peak, seed, epochs, batches)``, repaired."""
     for case in (
@@ -633,6 +640,7 @@ def _wrong_peaks(right: np.ndarray, case: _Case) -> Hints:
 # 5. When does a rise pay?
 
 
+@checker()
 def check_price(price: Callable[[float, float, float, float], float]) -> None:
     """Exercise 5a: ``price(a, b, h, c)``, the loss of the order a, b above that of b, a."""
     for a, b, h, c in ((0.1, 0.4, 0.4, 3.0), (0.3, 0.5, 0.25, 1.0), (0.5, 0.2, 1.0, 2.0)):
@@ -674,6 +682,7 @@ def check_price(price: Callable[[float, float, float, float], float]) -> None:
 _STEPS, _NOISE, _PAYS = 300, 0.1, 2.0
 
 
+@checker()
 def check_landscape(landscape: Callable[[Tensor], Tensor]) -> None:
     """Exercise 5b: ``landscape(x)``, a loss on which the rise pays twofold or more."""
     grid = torch.linspace(-3, 3, 601, dtype=torch.float64)

@@ -43,6 +43,7 @@ _TOLERANCE = 1e-6  # of a factor: some compute it in float32
 # 1. The factor
 
 
+@checker("lrlib.warm_restarts", "lrlib.WarmRestarts")
 def check_factor(factor: Callable[[int, int, int], float]) -> None:
     """Exercise 1: ``factor(t, T_0, T_mult)``, SGDR as a function of the step."""
     # Cycles that get shorter come to no end, and a loop over them neither: ask for two at first.
@@ -246,6 +247,7 @@ def _cosine(T_cur: np.ndarray, T_i: np.ndarray | float) -> np.ndarray:
 # 2. A run that ends where a cycle does
 
 
+@checker()
 def check_first_cycle(first_cycle: Callable[[int, int, int], int]) -> None:
     """Exercise 2: ``first_cycle(total_steps, T_mult, cycles)``, the longest T_0 that fits."""
     for case in (
@@ -389,6 +391,7 @@ def start(peak: float, seed: int) -> Run:
     return _runs.start(peak, seed, batch_size=1)
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 3a: which of the statements A to E name a flaw of the experiment."""
     hints = {
@@ -447,6 +450,7 @@ class _Watched:
         return self.trace.lr[:, 0] / self.peak
 
 
+@checker()
 def check_compare(compare: Callable[..., np.ndarray], settings: Mapping | None = None) -> None:
     """Exercise 3b: ``compare(start, T_0, cycles, peaks, tuning_seeds, seeds)``, repaired.
 
@@ -813,6 +817,7 @@ def _gains(small: _Small) -> tuple[np.ndarray, list[tuple[np.ndarray, str]]]:
 # 4. An ensemble of snapshots
 
 
+@checker("lrlib.warm_restarts", "lrlib.ensemble_probabilities")
 def check_predict(predict: Callable[[list[nn.Module], torch.Tensor], torch.Tensor]) -> None:
     """Exercise 4: ``predict(models, inputs)``, the classes of an ensemble of snapshots."""
     for models, inputs in (_snapshots(3, 4, 60), _snapshots(5, 3, 1)):
@@ -1056,6 +1061,7 @@ STOPS = (200, 500, 1000)
 _PEAKS = np.geomspace(0.005, 1, 121)  # of the largest rate, as a share of the stability limit
 
 
+@checker()
 def check_anytime(anytime: Callable[[], Schedule]) -> None:
     """Exercise 5: at every stop no worse than a cosine that was planned for this stop."""
     answer = schedule(anytime, example="WarmRestarts(100)")

@@ -36,6 +36,7 @@ def _expect(answer: np.ndarray, right: np.ndarray, wrongs: Hints, where: str, wh
 # 1. The factor
 
 
+@checker("lrlib.warmup", "lrlib.Warmup")
 def check_factor(factor: Callable[[int, int], float]) -> None:
     """Exercise 1: ``factor(t, n)``, a linear warm-up that wastes no update."""
     for n in (4, 10, 2, 1):
@@ -121,6 +122,7 @@ def _recipe(t: np.ndarray, total: int, n: int, from_zero: bool) -> np.ndarray:
     return _line_and_cosine(t, 1 / n, n - 1, total - n + 1)
 
 
+@checker()
 def check_recipe(recipe: Callable[[int, int, bool], Schedule]) -> None:
     """Exercise 2: ``recipe(total_steps, n, from_zero)``, warm-up and cosine in one schedule."""
     example = "Warmup(500).then(CosineAnnealing(T_max=9_500))"
@@ -242,6 +244,7 @@ def _adam(
     return np.array(out)
 
 
+@checker()
 def check_updates(updates: Callable[[np.ndarray, float, float, bool], np.ndarray]) -> None:
     """Exercise 3: ``updates(gradients, beta1, beta2, correct)``, Adam's update sizes."""
     draw = np.random.default_rng(8).standard_normal
@@ -394,6 +397,7 @@ def job(
     return process.model, process.optimizer, process.update, process.loss
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to G name a flaw of the experiment."""
     hints = {
@@ -428,6 +432,7 @@ class _Case:
         return self.peak * _recipe(t, self.total, self.sizes[1] * self.sizes[2], False)
 
 
+@checker()
 def check_train(train: Callable[..., Any]) -> None:
     """Exercise 4b: the run repaired, ``train(model, …, warmup_epochs, stop, saved)``."""
     for case in (_Case(0.05, (6, 5, 2), (7, 19)), _Case(0.02, (4, 6, 1), (13,))):
@@ -609,6 +614,7 @@ def _expect_stable(product: np.ndarray, n: int, peak: float, what: str) -> None:
     )
 
 
+@checker()
 def check_shortest_line(shortest_line: Callable[[Measure, float], int]) -> None:
     """Exercise 5a: ``shortest_line(measure, peak)``, the length of a linear warm-up."""
     for valley in _VALLEYS:
@@ -633,6 +639,7 @@ def check_shortest_line(shortest_line: Callable[[Measure, float], int]) -> None:
     passed("as short as a straight line from peak / n can be, on five models.")
 
 
+@checker()
 def check_plan(plan: Callable[[Measure, float], Any]) -> None:
     """Exercise 5b: ``plan(measure, peak)``, the rates of a warm-up of any shape."""
     told = []
