@@ -5,7 +5,15 @@ what the likely mistake is. It raises NotAttempted for an untouched starter, Mis
 answer, and prints one line when all is well.
 """
 
-from lrlib.exercises._base import Interrupted, Mistake, NotAttempted, NotFinite, checker, passed, seal
+from lrlib.exercises._base import (
+    Interrupted,
+    Mistake,
+    NotAttempted,
+    NotFinite,
+    checker,
+    passed,
+    seal,
+)
 from lrlib.exercises._calls import (
     Limit,
     among,
@@ -20,10 +28,12 @@ from lrlib.exercises._calls import (
     number,
     numbers,
     refused,
+    run,
     same_rates,
     sampled,
     schedule,
     short,
+    stepped,
 )
 
 __all__ = [
@@ -46,10 +56,12 @@ __all__ = [
     "numbers",
     "passed",
     "refused",
+    "run",
     "same_rates",
     "sampled",
     "schedule",
     "short",
+    "stepped",
 ]
 
 for _module in ("", "._base", "._calls"):

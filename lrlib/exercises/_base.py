@@ -74,31 +74,31 @@ def _learners_frames(error: BaseException) -> list[str]:
 
 
 @dataclass
-class _Check:
-    rules_out: str = ""  # the module of lrlib that the text of the exercise rules out
-    name: str = ""  # what the text calls it
+class Check:
+    rules_out: str = ""  # the module, or package, that the text of the exercise rules out
+    name: str = ""  # the function in it; without one, all of it
     used: set[str] = field(default_factory=set)  # its functions that the learner's called
 
 
-_checks: list[_Check] = []  # under way; a check may call another
+_checks: list[Check] = []  # under way; a check may call another
 
 
-def present() -> _Check:
+def present() -> Check:
     """The check that is under way; outside of one, a check that rules nothing out."""
-    return _checks[-1] if _checks else _Check()
+    return _checks[-1] if _checks else Check()
 
 
 def checker(rules_out: str = "", name: str = "") -> Callable[[Callable], Callable]:
     """Make a function a checker: whatever goes wrong in it becomes a hint without its lines.
 
-    `rules_out` is the module of lrlib that the text of the exercise forbids to call, `name` what
-    the text calls it.
+    `rules_out` is the module that the text of the exercise forbids to call, or lrlib itself, and
+    `name` the function in it; without one, it is all of them.
     """
 
     def decorate(check: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(check)
         def guarded(*args: Any, **settings: Any) -> None:
-            _checks.append(_Check(rules_out, name))
+            _checks.append(Check(rules_out, name))
             try:
                 check(*args, **settings)
             except (Mistake, NotAttempted):
@@ -116,7 +116,7 @@ def checker(rules_out: str = "", name: str = "") -> Callable[[Callable], Callabl
     return decorate
 
 
-def as_mistake(error: BaseException, what: str) -> Mistake:
+def as_mistake(error: BaseException, what: str, when: str = "") -> Mistake:
     """The hint to an exception that came out of `what`, such as a call of the learner's."""
     if isinstance(error, Mistake):
         return error
@@ -130,19 +130,20 @@ def as_mistake(error: BaseException, what: str) -> Mistake:
     hint = ""
     if isinstance(error, RecursionError):
         hint = (
-            " A function that calls itself once for every step, or every cycle, comes to Python's "
+            ". A function that calls itself once for every step, or every cycle, comes to Python's "
             "limit in a long run: use a loop, or a formula."
         )
-    return Mistake(f"{what} raised {type(error).__name__}: {error}{hint}")
+    return Mistake(f"{what} raised {type(error).__name__}{when}: {error}{hint}")
 
 
 def passed(what: str) -> None:
     """Tell the learner that the checks of an exercise passed, by the rules of its text."""
     check = present()
     if check.used:
+        short = f"{sorted(check.used)[0]} of {check.rules_out}"
         raise Mistake(
-            f"the answers are right, but they come from {check.name}, which the text rules out: "
-            f"your function called {', '.join(sorted(check.used))} of lrlib. Write it yourself."
+            f"the answers are right, but your function calls {short}, which the text of the "
+            f"exercise rules out. Write it yourself."
         )
     print(f"Passed: {what}")
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lrlib.exercises._base import (
+    Check,
     Endless,
     Mistake,
     NotAttempted,
@@ -26,7 +27,7 @@ from lrlib.exercises._base import (
 )
 from lrlib.schedule import Schedule
 
-SECONDS = 20  # of computing, after which a call of the learner's function is taken for endless
+SECONDS = 10  # of computing, after which a call of the learner's function is taken for endless
 
 
 def short(value: Any) -> str:
@@ -58,7 +59,7 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
         guards.enter_context(_time_limit())
         guards.enter_context(_no_exit())
         if present().rules_out:
-            guards.enter_context(_watched_for(present().rules_out))
+            guards.enter_context(_watched_for(present()))
         return function(*args)
 
 
@@ -108,17 +109,21 @@ def _no_exit() -> Iterator[None]:
 
 
 @contextmanager
-def _watched_for(module: str) -> Iterator[None]:
-    """Note in the present check which functions of the module, or package, are called."""
-    path, check = os.path.abspath(importlib.import_module(module).__file__), present()
+def _watched_for(check: Check) -> Iterator[None]:
+    """Note in the check which functions are called of those that it rules out."""
+    path = os.path.abspath(importlib.import_module(check.rules_out).__file__)
     own = os.path.dirname(os.path.abspath(__file__))
     if os.path.basename(path) == "__init__.py":
         path = os.path.dirname(path) + os.sep
 
     def note(frame: Any, event: str, _: Any) -> None:
-        file = frame.f_code.co_filename
-        if event == "call" and file.startswith(path) and not file.startswith(own):
-            check.used.add(frame.f_code.co_qualname)
+        code = frame.f_code
+        # The bodies of modules and classes, which an import runs, are not optimized.
+        if event != "call" or not code.co_flags & inspect.CO_OPTIMIZED:
+            return
+        ours = code.co_filename.startswith(path) and not code.co_filename.startswith(own)
+        if ours and code.co_qualname.startswith(check.name):
+            check.used.add(code.co_qualname)
 
     before = sys.getprofile()
     sys.setprofile(note)
@@ -135,7 +140,7 @@ class Limit:
     was called so often, such as "update()", in the hint.
     """
 
-    def __init__(self, most: int, what: str) -> None:
+    def __init__(self, most: float, what: str) -> None:
         self.most, self.what, self.calls = most, what, 0
 
     def __call__(self, n: int = 1) -> None:
@@ -348,7 +353,18 @@ def sampled(shape: Schedule, steps: int) -> np.ndarray:
     except (KeyboardInterrupt, Mistake):
         raise
     except BaseException as error:
-        raise as_mistake(error, "your schedule, when it was sampled,") from error
+        raise as_mistake(error, "your schedule", " when it was sampled") from error
+
+
+def stepped(scheduler: Any, what: str, when: str = "") -> None:
+    """One ``scheduler.step()`` of the learner's; `what` raised something, and `when`, if it "
+    "does."""
+    try:
+        run(scheduler.step)
+    except (KeyboardInterrupt, Mistake):
+        raise
+    except BaseException as error:
+        raise as_mistake(error, what, when) from error
 
 
 def letters(function: Callable[[], set[str]], right: set[str], hints: dict[str, str]) -> None:

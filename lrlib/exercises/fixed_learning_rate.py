@@ -26,7 +26,7 @@ from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
 
 
-@checker("lrlib.fixed_learning_rate", "lrlib.stability_limit")
+@checker("lrlib.fixed_learning_rate", "stability_limit")
 def check_limit(limit: Callable[[np.ndarray, float], float]) -> None:
     """Exercise 1: ``limit(hessian, momentum)``, the largest stable rate of a quadratic."""
     rng = np.random.default_rng(5)
@@ -241,7 +241,8 @@ def check_beats_constant(shape: Callable[[], Schedule], steps: int = 300) -> Non
             hint = "Try to fall earlier or later, and by factors of 2 to 4 at a time."
         raise Mistake(
             f"with its best peak, {peak:.3g}, your schedule ends at "
-            f"{apart(loss / best, 1.15)[0]} times the best one found; the best fixed rate ends at 1.65, and 1.15 is asked for. {hint}"
+            f"{apart(loss / best, 1.15)[0]} times the best one found; the best fixed rate ends "
+            f"at 1.65, and 1.15 is asked for. {hint}"
         )
     passed(f"your schedule ends at {loss / best:.3f} times the best one found (peak {peak:.3g}).")
 

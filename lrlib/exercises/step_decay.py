@@ -34,7 +34,7 @@ from lrlib.step_decay import MultiStepDecay
 from lrlib.trace import LRTrace
 
 
-@checker("lrlib.step_decay", "lrlib.StepDecay")
+@checker("lrlib")
 def check_factor(factor: Callable[[int, int, float], float]) -> None:
     """Exercise 1: ``factor(t, step_size, gamma)``, step decay as a function of the step."""
     # No gamma here is a peak that somebody would put in front.
@@ -108,7 +108,8 @@ def _expect_stairs(answer: np.ndarray, t: np.ndarray, step_size: int, gamma: flo
             raise Mistake(where + hint)
     if answer[0] > 0 and not close(answer[0], 1) and close(answer / answer[0], right):
         raise Mistake(
-            f"{where}the first step has {answer[0]:.4g}. That looks like a rate; a factor is the "
+            f"{where}the first step has {apart(answer[0], 1)[0]}. That looks like a rate; a "
+            f"factor is the "
             f"rate over its peak, and begins at 1."
         )
     i = next(i for i in range(len(t)) if not close(answer[i], right[i]))
@@ -389,7 +390,8 @@ def check_two_drops(two_drops: Callable[[], Schedule], steps: int = 300) -> None
     if loss > 1.12 * best:
         raise Mistake(
             f"with its best peak, {peak:.3g}, your schedule ends at "
-            f"{apart(loss / best, 1.12)[0]} times the best one found; 1.12 is asked for. {_advice(quadratic, factors, changes)}"
+            f"{apart(loss / best, 1.12)[0]} times the best one found; 1.12 is asked for. "
+            f"{_advice(quadratic, factors, changes)}"
         )
     passed(f"your two drops end at {loss / best:.3f} times the best one found (peak {peak:.3g}).")
 
