@@ -473,13 +473,13 @@ def keeping_modes(function):
 
 def no_gradients_ever(models, inputs):
     torch.set_grad_enabled(False)
-    return predict(models, inputs)
+    return looped(models, inputs)
 
 
 def freezes(models, inputs):
     for model in models:
         model.requires_grad_(False)
-    return predict(models, inputs)
+    return looped(models, inputs)
 
 
 def averaging_weights(only_parameters=False, in_place=False):
