@@ -77,7 +77,7 @@ def _learners_frames(error: BaseException) -> list[str]:
 class Check:
     rules_out: str = ""  # the module, or package, that the text of the exercise rules out
     name: str = ""  # the function in it; without one, all of it
-    used: set[str] = field(default_factory=set)  # its functions that the learner's called
+    used: list[str] = field(default_factory=list)  # the first of it that the learner's called
 
 
 _checks: list[Check] = []  # under way; a check may call another
@@ -140,7 +140,7 @@ def passed(what: str) -> None:
     """Tell the learner that the checks of an exercise passed, by the rules of its text."""
     check = present()
     if check.used:
-        short = f"{sorted(check.used)[0]} of {check.rules_out}"
+        short = f"{check.used[0].removesuffix('.__post_init__')} of {check.rules_out}"
         raise Mistake(
             f"the answers are right, but your function calls {short}, which the text of the "
             f"exercise rules out. Write it yourself."

@@ -122,8 +122,8 @@ def _watched_for(check: Check) -> Iterator[None]:
         if event != "call" or not code.co_flags & inspect.CO_OPTIMIZED:
             return
         ours = code.co_filename.startswith(path) and not code.co_filename.startswith(own)
-        if ours and code.co_qualname.startswith(check.name):
-            check.used.add(code.co_qualname)
+        if ours and code.co_qualname.startswith(check.name) and not check.used:
+            check.used.append(code.co_qualname)
 
     before = sys.getprofile()
     sys.setprofile(note)

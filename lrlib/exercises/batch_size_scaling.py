@@ -480,7 +480,7 @@ def _some_below_zero() -> list[Tensor]:
     means = (signal, 0.2 * signal, 0.8 * signal, np.array([0.1, 0.0, 0.1]))
     return [
         torch.tensor(mean + scale * spread)
-        for mean, scale in zip(means, (1, 2, 0.7, 1.5), strict=True)
+        for mean, scale in zip(means, (1, 1, 0.7, 0.8), strict=True)
     ]
 
 
@@ -733,7 +733,7 @@ _JOBS = (
     Job(0.002, 75, 15, 16, processes=5, accumulate=3, microbatch_size=4),
     Job(0.02, 120, 12, 8, processes=1, accumulate=4, microbatch_size=4),
     Job(0.02, 60, 6, 8, processes=1, accumulate=1, microbatch_size=8),
-    # 1,000 samples are 41 updates of 24, and 16 more; the 136 of the warm-up are 5, and 16 more.
+    # 1,000 samples are 41 updates of 24 and 16 more; the 136 of the warm-up are 5 and 16 more.
     Job(0.01, 125, 17, 8, processes=2, accumulate=3, microbatch_size=4),
 )
 
