@@ -18,7 +18,7 @@ import math
 
 import numpy as np
 import torch
-from lrlib import Constant, CosineAnnealing, ScheduledLR, WarmRestarts, lab
+from lrlib import Constant, CosineAnnealing, ScheduledLR, WarmRestarts
 from scipy import stats
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}

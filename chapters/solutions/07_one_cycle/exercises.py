@@ -315,6 +315,7 @@ check_run(run)
 # %% nbgrader={"grade": false, "grade_id": "again", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.one_cycle import start
 
+
 def table(run, shape=None):
     """Losses, one row for each seed, at the peak that is best for the budget."""
     quadratic, rows = lab.NoisyQuadratic(batch_size=16), []

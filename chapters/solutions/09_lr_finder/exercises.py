@@ -182,6 +182,7 @@ print(f"rate now {optimizer.param_groups[0]['lr']}, first loss {train_step():.2f
 # %% nbgrader={"grade": false, "grade_id": "careless", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.lr_finder import curve
 
+
 def careless(rates, losses):
     keep = np.isfinite(losses)
     rates, losses = rates[keep], losses[keep]
