@@ -220,7 +220,7 @@ check_predict(predict)
 # %% [markdown] nbgrader={"grade": false, "grade_id": "anytime-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 5. Good whenever it is stopped (3 points, open-ended)
 #
-# On the noisy quadratic with batches of 256, `lab.NoisyQuadratic(batch_size=256)`, a run may go on for
+# On the noisy quadratic with batches of 256, `lrlib.lab.NoisyQuadratic(batch_size=256)`, a run may go on for
 # 1,000 steps, or be stopped after 200, or after 500. Which of the three it will be, nobody knows when it
 # starts. Wherever it stops, its loss is divided by that of a cosine that was planned for this stop and has
 # the best peak for it. The worst of the three ratios is your score. At most 1 is asked for: wherever it
