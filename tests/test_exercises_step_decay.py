@@ -264,7 +264,7 @@ MISTAKES = [
     (check.check_factor, lambda t, k, g: StepDecay(k, g)(t), "calls StepDecay.* rules out"),
     (
         check.check_factor,
-        lambda t, k, g: MultiStepDecay(range(k, 10**4, k), g)(t),
+        lambda t, k, g: MultiStepDecay(tuple(range(k, 10**5, k)), g)(t),
         "calls MultiStepDecay.* rules out",
     ),
     *(
