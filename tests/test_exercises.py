@@ -268,7 +268,7 @@ def test_arguments_left_alone_are_no_mistake():
 
 
 def test_the_name_of_something_else_is_no_function():
-    with pytest.raises(Mistake, match="its name stands for 0.1"):
+    with pytest.raises(Mistake, match=r"its name stands for 0\.1"):
         exercises.call(0.1)
 
 

@@ -232,10 +232,11 @@ def _expect_kept(function: Callable[..., Any], args: Sequence[Any], kept: list[A
             which = f"its argument {list(inspect.signature(function).parameters)[i]}"
         except (TypeError, ValueError, IndexError):
             which = f"its argument number {i + 1}"
+        was, is_now = short(before), short(now)
+        told = f": it was {was} before the call and is {is_now} after it" if was != is_now else ""
         raise Mistake(
-            f"{name_of(function)} changes {which}: it was {short(before)} before the call and is "
-            f"{short(now)} after it. Whoever calls your function goes on with it: work on a copy, "
-            f"such as sorted(…) or ….copy()."
+            f"{name_of(function)} changes {which}{told}. Whoever calls your function goes on with "
+            f"it: work on a copy, such as sorted(…) or ….copy()."
         )
 
 

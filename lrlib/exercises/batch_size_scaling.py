@@ -748,7 +748,7 @@ def check_train(train: Callable[..., Any]) -> None:
     """Exercise 4b: the script repaired, ``train(optimizer, backward, job)``, and its rates."""
     for job in _JOBS:
         made = _Process(job, 10)
-        made.limit.most = 100 * job.steps * job.batch_size
+        made.limit.most = 20 * job.steps * job.batch_size
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
             answer = call(train, made.optimizer, made.backward, job)

@@ -258,10 +258,11 @@ def check_fair_run(fair_run: Run) -> None:
 def _observe(fair_run: Run, peak: float, plan: Schedule, steps: int) -> None:
     """Let the learner's function run; compare what it did and says with the plan."""
     traces: list[LRTrace] = []
-    limit = Limit(100 * steps, "updates")
+    limit = Limit(100 * steps, "updates and optimizers")
     idle = "the optimizer made no update, so no rate was applied. Call optimizer.step()."
 
     def make_optimizer() -> Optimizer:
+        limit()
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=peak)
         optimizer.register_step_pre_hook(limit.hook)
         traces.append(LRTrace(optimizer))
