@@ -272,6 +272,19 @@ def test_the_name_of_something_else_is_no_function():
         exercises.call(0.1)
 
 
+def test_an_answer_that_calls_a_starter_names_the_starter():
+    def recipe():
+        raise NotImplementedError
+
+    def refuses():
+        raise NotImplementedError("no such layer")  # a library's, say
+
+    with pytest.raises(NotAttempted, match=r"^recipe is not attempted yet"):
+        exercises.call(lambda: recipe())
+    with pytest.raises(Mistake, match="raised NotImplementedError: no such layer"):
+        exercises.call(refuses)
+
+
 def test_an_exit_is_a_mistake_and_an_interrupt_passes():
     def leave():
         raise SystemExit(2)

@@ -383,6 +383,7 @@ MISTAKES = [
         lambda t, n: InverseSquareRoot(n)(min(t, n - 1)),
         "calls InverseSquareRoot",
     ),
+    (check.check_factor, lambda t, n: round(min(1, (t + 1) / n), 3), "0.143, and 0.1429 is right"),
     (check.check_factor, lambda t, n: 0.1 * min(1, (t + 1) / n), "your factor is 0.1. A factor is"),
     (
         check.check_plan,

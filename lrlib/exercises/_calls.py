@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from inspect import isfunction
@@ -182,9 +183,11 @@ def _ask(function: Callable[..., Any], *args: Any, allowed: tuple[type, ...] = (
         raise
     except BaseException as error:
         if isinstance(error, NotImplementedError) and not str(error):
+            # Perhaps the starter of an earlier exercise, which this function calls.
+            name = traceback.extract_tb(error.__traceback__)[-1].name
             raise NotAttempted(
-                f"{name_of(function)} is not attempted yet: replace 'raise NotImplementedError' by "
-                f"your own code."
+                f"{name if name.isidentifier() else name_of(function)} is not attempted yet: "
+                f"replace 'raise NotImplementedError' by your own code."
             ) from None
         # Shown as they were before the function had them.
         raise as_mistake(error, _shown(function, kept)) from error

@@ -57,7 +57,7 @@ def _expect(answer: np.ndarray, right: np.ndarray, wrongs: Hints, where: str, wh
 @checker("lrlib")
 def check_factor(factor: Callable[[int, int], float]) -> None:
     """Exercise 1: ``factor(t, n)``, a linear warm-up that wastes no update."""
-    for n in (4, 10, 2, 1):
+    for n in (4, 10, 7, 2, 1):
         t = np.arange(3 * n + 2)
         answer = ask_twice(factor, t.tolist(), n)
         right, where = np.minimum(1, (t + 1) / n), f"with n={n}: "
