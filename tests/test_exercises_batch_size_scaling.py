@@ -332,6 +332,10 @@ def by_hand(t=lambda i, a: i // a, change=lambda grad: None, late=False):
     return train
 
 
+def batch_of(job):
+    return job.processes * job.accumulate * job.microbatch_size
+
+
 def careless(optimizer, backward, job):
     samples = job.steps * job.batch_size
     batch_size = job.microbatch_size * job.accumulate
@@ -453,7 +457,73 @@ def ceil(a, b):
     return -(-a // b)
 
 
+def clipped(change):
+    """The ratio of the averages, with each estimate of |G|² treated before."""
+
+    def noise_scale(updates, b):
+        square, trace = map(np.array, two(updates, b))
+        if square.mean() <= 0:
+            return math.inf
+        return trace.mean() / change(square).mean()
+
+    return noise_scale
+
+
+def in_mode(before, after=None):
+    """Accumulates rightly, but sets the mode of the model."""
+
+    def accumulate(model, loss_fn, x, y, size):
+        before(model)
+        loss = accumulating()(model, loss_fn, x, y, size)
+        if after:
+            after(model)
+        return loss
+
+    return accumulate
+
+
+def stops_early(rest):
+    """Makes as many microbatches as the samples fill, and `rest` decides on the last update."""
+
+    def train(optimizer, backward, job):
+        samples, a = job.steps * job.batch_size, job.accumulate
+        one = job.processes * job.microbatch_size
+        plan = shape(-(-samples // (a * one)), -(-job.warmup_steps * job.batch_size // (a * one)))
+        peak, said = job.lr * (a * one / job.batch_size) ** 0.5, []
+        for i in range(-(-samples // one)):
+            backward(i)
+            if (i + 1) % a == 0 or (rest and (i + 1) * one >= samples):
+                said.append(peak * plan(len(said)))
+                optimizer.param_groups[0]["lr"] = said[-1]
+                optimizer.step()
+                optimizer.zero_grad()
+        return said
+
+    return train
+
+
 MISTAKES = [
+    (check.check_noise_scale, clipped(lambda s: np.maximum(s, 0)), "below 0 to 0"),
+    (check.check_noise_scale, clipped(lambda s: np.maximum(s, 1e-12)), "below 0 to 0"),
+    (check.check_noise_scale, clipped(lambda s: s[s > 0]), "you leave out the updates"),
+    (check.check_noise_scale, clipped(np.abs), "absolute value"),
+    (check.check_accumulate, in_mode(lambda m: m.eval()), "changed the mode of the model"),
+    (check.check_accumulate, in_mode(lambda m: m.train()), "changed the mode of the model"),
+    (check.check_accumulate, in_mode(lambda m: None, lambda m: m.eval()), "in eval mode"),
+    (check.check_accumulate, in_mode(lambda m: None, lambda m: m.train()), "in train mode"),
+    (check.check_train, stops_early(rest=False), "41 updates.* 42 are due.* do not fill an update"),
+    (check.check_train, stops_early(rest=True), "last update holds .* as large as the others"),
+    (check.check_train, training(updates=lambda n, job: n - (n == 42)), "Round up"),
+    (
+        check.check_train,
+        training(length=lambda n, job: job.steps * job.batch_size // batch_of(job)),
+        "the schedule is 41 steps.*round up, to 42",
+    ),
+    (
+        check.check_train,
+        training(warmup=lambda n, job: job.warmup_steps * job.batch_size // batch_of(job)),
+        "the warm-up is 5 steps.*round up, to 6",
+    ),
     # the recipe: its rate
     (check.check_recipe, rated(lambda lr, k, n, rule: lr), "the rate is unchanged"),
     (check.check_recipe, rated(lambda lr, k, n, rule: lr * k), "Its square root is asked for"),
@@ -663,13 +733,13 @@ MISTAKES = [
     (
         check.check_noise_scale,
         lambda updates, b: noise_scale([g for g in updates if len(g) > 1] or [torch.eye(2)], b),
-        "raise a ValueError. You return",
+        "yet you returned .*raise a ValueError",
     ),
-    (check.check_noise_scale, unguarded, "raise a ValueError. You return .*nan"),
+    (check.check_noise_scale, unguarded, "yet you returned .*nan"),
     (
         check.check_noise_scale,
         lambda updates, b: 1 / 0 if min(map(len, updates)) < 2 else noise_scale(updates, b),
-        "raise a ValueError, not ZeroDivisionError",
+        "raise ValueError, not ZeroDivisionError",
     ),
     (check.check_noise_scale, two, "one number"),
     # what is wrong

@@ -112,7 +112,7 @@ def again(peak, following=None):
         (check.check_factor, factor),
         (check.check_factor, with_torch_numbers),
         (check.check_factor, as_a_square),
-        (check.check_factor, lambda t, T, m: np.float32(CosineAnnealing(T, m)(t))),
+        (check.check_factor, lambda *args: np.float32(factor(*args))),
         (check.check_factor, lambda t, T, m: m + (1 - m) * half(t / T) if t < T else m),
         (check.check_cosine_share, cosine_share),
         (check.check_cosine_share, lambda level: 2 * np.arccos(np.sqrt(level)) / np.pi),
@@ -257,6 +257,7 @@ class Broken(Schedule):
 
 OPEN = "the groups end at different factors"
 MISTAKES = [
+    (check.check_factor, lambda t, T, m: CosineAnnealing(T, m)(t), "calls CosineAnnealing"),
     # the factor
     (check.check_factor, annealed(lambda t, T: half(t / T), held=False), "it climbs.*torch"),
     (check.check_factor, annealed(lambda t, T: half(2 * t / T), held=False), "whole period"),

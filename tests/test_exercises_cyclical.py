@@ -447,7 +447,7 @@ SOLUTIONS = [
         *SOLUTIONS,
         (check.check_factor, interpolated),
         (check.check_factor, lower_line),
-        (check.check_factor, lambda t, *case: torch.tensor(Cyclical(*case)(t))),
+        (check.check_factor, lambda *args: torch.tensor(interpolated(*args)).float()),
         (check.check_step_sizes, lambda n, k: np.array(step_sizes(n, k))),
         (check.check_step_sizes, lambda n, k: tuple((b, a) for a, b in step_sizes(n, k)[::-1])),
         (check.check_bounds, bounding(smooth=lambda losses: centred(losses, 10))),
@@ -468,7 +468,15 @@ def test_the_solution_passes(checker, solution, capsys):
     assert capsys.readouterr().out.startswith("Passed: ")
 
 
+def cycle_by_cycle(t, least, up, down):
+    if t >= up + down:
+        return cycle_by_cycle(t - up - down, least, up, down)
+    return least + (1 - least) * min(t / up, (up + down - t) / down)
+
+
 MISTAKES = [
+    (check.check_factor, lambda t, *case: Cyclical(*case)(t), "calls Cyclical"),
+    (check.check_factor, cycle_by_cycle, "RecursionError.* use a loop"),
     # the factor
     (check.check_factor, lifted(lambda t, T, u, d: 1 - triangle(T, u, d)), "begin at the top"),
     (check.check_factor, lambda t, m, u, d: triangle(t % (u + d), u, d), "falls to 0, and min"),

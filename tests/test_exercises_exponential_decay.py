@@ -101,7 +101,10 @@ def polynomial(power, min_factor=0.0):
         (check.check_factor, factor),
         (check.check_factor, factor_with_min),
         (check.check_factor, factor_with_if),
-        (check.check_factor, lambda t, *args: PolynomialDecay(*args)(t)),
+        (check.check_factor, lambda *args: np.float32(factor(*args))),
+        (check.check_per_step, lambda g, n: np.float32(g) ** np.float32(1 / n)),
+        (check.check_per_step, lambda g, n: torch.tensor(g) ** (1 / n)),
+        (check.check_gamma_to, lambda f, n: torch.tensor(f).log().div(n).exp()),
         (check.check_flaws, lambda: {"A", "C", "F"}),
         (check.check_flaws, lambda: ["f", "c", "a"]),
         (check.check_straight_line, straight_line),
@@ -245,6 +248,12 @@ def no_training(train, a, b, peaks, tuning_seeds, test_seeds):
 
 
 MISTAKES = [
+    (check.check_factor, lambda t, *args: PolynomialDecay(*args)(t), "calls PolynomialDecay"),
+    (
+        check.check_gamma_to,
+        lambda f, n: ExponentialDecay.to_factor(f, n).gamma,
+        "calls ExponentialDecay.to_factor",
+    ),
     # gamma per step
     (check.check_per_step, lambda g, n: g / n, "divided by the number"),
     (check.check_per_step, lambda g, n: g**1 / n, "the power binds first"),

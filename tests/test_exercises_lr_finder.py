@@ -409,11 +409,9 @@ def scattering():
         ),
         (check.check_without_trace, keeping()),
         (check.check_without_trace, by_hand),
-        (check.check_without_trace, by_the_library),
         (check.check_flaws, lambda: {"C", "D", "F", "G"}),
         (check.check_flaws, lambda: ["g", "f", "d", "c"]),
         (check.check_suggest, suggest),
-        (check.check_suggest, with_the_library),
         (check.check_suggest, reading()),
         (check.check_suggest, lambda *curve: torch.tensor(suggest(*curve))),
         (check.check_rule, rule),
@@ -428,6 +426,8 @@ def test_the_solution_passes(checker, solution, capsys):
 
 
 MISTAKES = [
+    (check.check_without_trace, by_the_library, "of lrlib, which the text of the exercise rules"),
+    (check.check_suggest, with_the_library, "of lrlib.lr_finder, which the text of the exercise"),
     # the rates
     (check.check_rates, lambda a, b, n: np.linspace(a, b, n), "equally spaced themselves"),
     (check.check_rates, lambda a, b, n: np.geomspace(a, b, n, endpoint=False), "last rate is miss"),

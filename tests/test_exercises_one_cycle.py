@@ -331,6 +331,11 @@ def test_the_solution_passes(checker, solution, capsys):
 
 
 MISTAKES = [
+    (
+        check.check_factor,
+        lambda t, n, pct, div, final: OneCycle(n, pct, "cos", div, final)(t),
+        "calls OneCycle",
+    ),
     # the factor
     (check.check_factor, factor_with(up=lambda n, pct: pct * n), "Yours comes at step 5"),
     (

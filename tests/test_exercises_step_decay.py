@@ -76,7 +76,10 @@ SOLUTIONS = [
     ("checker", "solution"),
     [
         *SOLUTIONS,
-        (check.check_factor, lambda t, k, g: np.float64(StepDecay(k, g)(t))),
+        (check.check_factor, lambda t, k, g: np.float32(g) ** np.float32(t // k)),
+        (check.check_factor, lambda t, k, g: torch.tensor(g) ** (t // k)),
+        (check.check_fair_run, lambda *args: torch.tensor(fair_run(*args))),
+        (check.check_fair_run, lambda *args: np.float32(by_hand(*args))),
         (check.check_flaws, lambda: ["e", "d", "b"]),
         (check.check_fair_run, by_hand),
         (check.check_fair_run, draws_on_a_scratch_optimizer),
@@ -240,11 +243,46 @@ def keeps_its_list():
     return runner
 
 
-def drops(*milestones, gamma=1 / 3):
-    return lambda: MultiStepDecay(milestones, gamma)
+def drops(*milestones, gamma=1 / 3, ratios=None):
+    if ratios is None:
+        return lambda: MultiStepDecay(milestones, gamma)
+    (first, second), (a, b) = milestones, ratios
+    return lambda: Constant(1, first).then(Constant(a, second - first)).then(Constant(a * b))
+
+
+def sorts_in_place(epochs, examples, batch_size, drop_last):
+    epochs.sort()
+    return to_steps(epochs, examples, batch_size, drop_last)
+
+
+def step_by_step(t, step_size, gamma):
+    drop = gamma if t and t % step_size == 0 else 1
+    return drop * step_by_step(t - 1, step_size, gamma) if t else 1
 
 
 MISTAKES = [
+    (check.check_factor, lambda t, k, g: StepDecay(k, g)(t), "calls StepDecay.* rules out"),
+    (
+        check.check_factor,
+        lambda t, k, g: MultiStepDecay(tuple(range(k, 10**5, k)), g)(t),
+        "calls MultiStepDecay.* rules out",
+    ),
+    *(
+        (check.check_factor, lambda t, k, g, c=c: c * g ** (t // k), "looks like a rate")
+        for c in (0.1, 0.5, 0.9, 0.01, 3e-4, 2.0)
+    ),
+    (check.check_factor, step_by_step, "RecursionError.* use a loop"),
+    (check.check_factor, lambda t, k, g: 1.0001 * g ** (t // k), r"first step has 1\.0001\."),
+    (check.check_to_steps, sorts_in_place, r"changes its argument epochs: it was \[12, 16, 6\]"),
+    (check.check_fair_run, lambda *a: fair_run(*a) * (1 + 1e-4), "not those it used"),
+    *(
+        (check.check_two_drops, drops(first, second, ratios=ratios), f"{which} drop takes away")
+        for first, second, ratios, which in (
+            (110, 230, (1 / 3, 0.99), "second"),
+            (110, 290, (0.2, 0.95), "second"),
+            (20, 200, (0.999, 0.1), "first"),
+        )
+    ),
     # the factor
     (check.check_factor, lambda t, k, g: g ** (max(t - 1, 0) // k), "one step late"),
     (check.check_factor, lambda t, k, g: g ** ((t - 1) // k), "a factor above 1"),

@@ -361,10 +361,6 @@ SETTINGS = {"T_0": 75, "cycles": 4, "peaks": [0.05, 0.1, 0.2, 0.4, 0.8]}
 # 4. The ensemble
 
 
-def predict(models, inputs):
-    return ensemble_probabilities(models, inputs).argmax(1)
-
-
 @contextmanager
 def as_found(models):
     """Every layer gets its mode back."""
@@ -411,6 +407,22 @@ def looped(models, inputs):
         for module, training in zip(model.modules(), kept, strict=True):
             module.train(training)
     return total.max(dim=1).indices.numpy()
+
+
+def without_asking_for_gradients(restore):
+    """Switches requires_grad off, where others use a context."""
+
+    def predict(models, inputs):
+        asked = [(p, p.requires_grad) for model in models for p in model.parameters()]
+        with as_found(models):
+            for p, _ in asked:
+                p.requires_grad_(False)
+            mean = sum(model.eval()(inputs).softmax(1) for model in models)
+        for p, before in asked if restore else ():
+            p.requires_grad_(before)
+        return mean.argmax(1)
+
+    return predict
 
 
 def halves(logits):
@@ -461,13 +473,13 @@ def keeping_modes(function):
 
 def no_gradients_ever(models, inputs):
     torch.set_grad_enabled(False)
-    return predict(models, inputs)
+    return looped(models, inputs)
 
 
 def freezes(models, inputs):
     for model in models:
         model.requires_grad_(False)
-    return predict(models, inputs)
+    return looped(models, inputs)
 
 
 def averaging_weights(only_parameters=False, in_place=False):
@@ -535,7 +547,7 @@ SOLUTIONS = [
     (check.check_first_cycle, first_cycle),
     (check.check_flaws, lambda: {"A", "C", "E"}),
     (check.check_compare, comparing()),
-    (check.check_predict, predict),
+    (check.check_predict, mean_of(lambda logits: logits.softmax(-1))),
     (check.check_anytime, anytime),
 ]
 
@@ -544,9 +556,8 @@ SOLUTIONS = [
     ("checker", "solution"),
     [
         *SOLUTIONS,
-        (check.check_factor, recursive),
         (check.check_factor, closed_form),
-        (check.check_factor, lambda t, T_0, m: np.float64(WarmRestarts(T_0, m)(t))),
+        (check.check_factor, lambda *args: np.float32(factor(*args))),
         (check.check_factor, lambda *a: torch.tensor(factor(*a))),
         (check.check_first_cycle, first_cycle_in_closed_form),
         (check.check_first_cycle, first_cycle_by_search),
@@ -555,7 +566,7 @@ SOLUTIONS = [
         (check.check_compare, by_hand),
         (check.check_predict, looped),
         (check.check_predict, on_copies),
-        (check.check_predict, mean_of(lambda logits: logits.softmax(-1))),
+        (check.check_predict, without_asking_for_gradients(restore=True)),
         (check.check_predict, combining(lambda x: x.softmax(2).sum(0).argmax(1))),
         (check.check_anytime, lambda: never_rises),
         (check.check_anytime, cycles(1, 0.15, 0.08, shape=square_root)),
@@ -568,6 +579,14 @@ def test_the_solution_passes(checker, solution, capsys):
 
 
 MISTAKES = [
+    (check.check_factor, lambda t, T_0, m: WarmRestarts(T_0, m)(t), "calls WarmRestarts"),
+    (check.check_factor, recursive, "RecursionError.* use a loop"),
+    (
+        check.check_predict,
+        lambda models, inputs: ensemble_probabilities(models, inputs).argmax(1),
+        "calls ensemble_probabilities",
+    ),
+    (check.check_predict, without_asking_for_gradients(restore=False), "changed requires_grad"),
     # the factor
     (check.check_factor, lambda t, T_0, m: half(t / T_0), "climbs back"),
     (check.check_factor, lambda t, T_0, m: half(min(t / T_0, 1)), "stays at 0"),

@@ -327,7 +327,7 @@ def from_first_rate(measure, peak):
     [
         (check.check_factor, factor),
         (check.check_factor, lambda t, n: (t + 1) / n if t < n else 1.0),
-        (check.check_factor, lambda t, n: InverseSquareRoot(n)(min(t, n - 1))),
+        (check.check_factor, lambda t, n: np.float32(min(1, (t + 1) / n))),
         (check.check_factor, lambda t, n: torch.tensor((t + 1) / n).clamp(max=1)),
         (check.check_recipe, recipe),
         (check.check_recipe, written_out),
@@ -354,7 +354,47 @@ def test_the_solution_passes(checker, solution, capsys):
     assert capsys.readouterr().out.startswith("Passed: ")
 
 
+def greedy(margin=1.9, ends=lambda peak, sharpness: peak * sharpness < 2, steps=None):
+    """A plan that measures after every update, and has another idea of when to go to the peak."""
+
+    def plan(measure, peak):
+        rates = []
+        while steps is None or len(rates) < steps:
+            sharpness = measure(rates)[-1]
+            if steps is None and ends(peak, sharpness):
+                break
+            rates.append(min(peak, margin / sharpness))
+        return rates
+
+    return plan
+
+
+def never_stable(measure, peak):
+    n = 1
+    while True:
+        n, sharpness = 2 * n, measure(peak * np.arange(1, n + 1) / n)
+        if sharpness[-1] < 0:
+            return n
+
+
 MISTAKES = [
+    (
+        check.check_factor,
+        lambda t, n: InverseSquareRoot(n)(min(t, n - 1)),
+        "calls InverseSquareRoot",
+    ),
+    (check.check_factor, lambda t, n: round(min(1, (t + 1) / n), 3), "0.143, and 0.1429 is right"),
+    (check.check_factor, lambda t, n: 0.1 * min(1, (t + 1) / n), "your factor is 0.1. A factor is"),
+    (
+        check.check_plan,
+        greedy(1.96, lambda peak, sharpness: peak * sharpness < 1.96),
+        "peak itself is below the limit, peak times sharpness is 1.99.*go to it as soon",
+    ),
+    (check.check_plan, greedy(1.6), "was 1.6, far from 2"),
+    (check.check_plan, greedy(ends=lambda *_: False), "not come to an end after .* measure"),
+    (check.check_plan, greedy(steps=2000), "peak itself is below the limit"),
+    (check.check_shortest_line, never_stable, "not come to an end after .* measure"),
+    (check.check_plan, lambda measure, peak: np.float32([peak * 1.0001]), "of update 0 is 1.0001"),
     # the factor
     (check.check_factor, lambda t, n: min(1, t / n), "changes nothing: it is wasted"),
     (check.check_factor, lambda t, n: (t + 1) / n, "rising past 1"),

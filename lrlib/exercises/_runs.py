@@ -14,7 +14,16 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
-from lrlib.exercises import Mistake, call, close, short
+from lrlib.exercises import (
+    Limit,
+    Mistake,
+    among,
+    apart,
+    call,
+    close,
+    same_rates,
+    short,
+)
 from lrlib.trace import LRTrace
 
 Run = tuple[Optimizer, Callable[[], None], Callable[[], float]]
@@ -68,7 +77,7 @@ class Watched:
 
     def expect_momentum_left_alone(self, scheduler: str) -> None:
         momentum = self.trace.momentum[:, 0]
-        if np.allclose(momentum, self.momentum, rtol=0, atol=1e-12):
+        if close(momentum, np.full(len(momentum), self.momentum)):
             return
         raise Mistake(
             f"the rates are right, but the optimizer was built with the momentum "
@@ -101,9 +110,10 @@ class Watched:
                 "the updates are right, but you return a loss from before the end of the run. The "
                 "last update counts too."
             )
+        given, wanted = apart(loss, right)
         raise Mistake(
-            f"{where}the updates are right, but you returned {loss:.4g}, and loss() is "
-            f"{right:.4g} after the last of them."
+            f"{where}the updates are right, but you returned {given}, and loss() is {wanted} after "
+            f"the last of them."
         )
 
 
@@ -128,7 +138,7 @@ def watch(
     if len(made) > 1:
         raise Mistake(f"your function made {len(made)} runs; one was asked for.")
     (done,) = made
-    if done.peak != peak or done.seed != seed:
+    if among(done.peak, [peak]) is None or done.seed != seed:
         raise Mistake(
             f"the run was begun with the peak {short(done.peak)} and the seed {short(done.seed)}, "
             f"not with those it was given, {peak:g} and {seed}."
@@ -142,9 +152,13 @@ def watch(
 
 
 def _watched_start(begun: list[Watched], momentum: float) -> Start:
+    limit = Limit(10_000, "calls of what it was given")
+
     def start(peak: float, seed: int) -> Run:
+        limit()
         parameter = torch.zeros(1, requires_grad=True)
         optimizer = torch.optim.SGD([parameter], lr=peak, momentum=momentum)
+        optimizer.register_step_pre_hook(limit.hook)
         done = Watched(peak, seed, momentum, LRTrace(optimizer))
         begun.append(done)
 
@@ -153,6 +167,7 @@ def _watched_start(begun: list[Watched], momentum: float) -> Start:
             optimizer.step()
 
         def loss() -> float:
+            limit()
             done.asked.append(len(done.trace))
             return made_up_loss(len(done.trace))
 
@@ -257,25 +272,36 @@ def expect_batches(process: Process, begin: int, stop: int, where: str) -> None:
         raise Mistake(f"{where}optimizer.step() was called by itself. update(t) makes the step.")
 
 
+def first_apart(a: np.ndarray, b: np.ndarray) -> int:
+    """The first place at which two arrays of factors differ by more than rounding."""
+    return next(i for i in range(len(b)) if not close(a[i], b[i]))
+
+
+def updates_limit(steps: int) -> Limit:
+    """For a process that is to make `steps` updates at most."""
+    return Limit(100 * steps, "updates")
+
+
 def expect_resumed(
     got: np.ndarray, plan: np.ndarray, begin: int, n: int, name: str, where: str
 ) -> None:
     """The likely mistakes in the `name` after a crash; `plan` is that of the whole run."""
     wanted = plan[begin : begin + n]
-    if np.allclose(got, plan[:n], rtol=1e-9):
+    if same_rates(got, plan[:n]):
         raise Mistake(
             f"{where}the {name} began again from step 0. The scheduler's counter belongs to what "
             f"you save."
         )
-    if np.allclose(got[1:], wanted[1:], rtol=1e-9):
+    if same_rates(got[1:], wanted[1:]):
+        given, right = apart(got[0], wanted[0])
         raise Mistake(
-            f"{where}only the first update used a wrong {name}, {got[0]:.4g}, not {wanted[0]:.4g}. "
+            f"{where}only the first update used a wrong {name}, {given}, not {right}. "
             f"Building a torch scheduler writes the values of step 0 into the optimizer: load the "
             f"optimizer's state after it was built."
         )
-    if np.allclose(got, plan[begin + 1 : begin + 1 + n], rtol=1e-9):
+    if same_rates(got, plan[begin + 1 : begin + 1 + n]):
         raise Mistake(f"{where}the {name} is one step ahead: the scheduler is a step too far.")
-    if np.allclose(got, plan[begin - 1 : begin - 1 + n], rtol=1e-9):
+    if same_rates(got, plan[begin - 1 : begin - 1 + n]):
         raise Mistake(f"{where}the {name} is one step behind: the scheduler missed a step.")
     if got[0] != 0 and np.allclose(got / got[0], wanted / wanted[0], rtol=1e-6):
         raise Mistake(
@@ -283,5 +309,5 @@ def expect_resumed(
             f"After loading, the optimizer's {name} is that of the crash. The scale is the value "
             f"it was built with: read it before, or let a state_dict() restore it."
         )
-    if np.allclose(got, got[0], rtol=1e-9):
+    if same_rates(got, np.full(n, got[0])):
         raise Mistake(f"{where}the {name} never changed.")

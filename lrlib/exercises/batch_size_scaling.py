@@ -16,7 +16,21 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.optim import Optimizer
 
-from lrlib.exercises import Mistake, call, close, letters, number, passed, short
+from lrlib.exercises import (
+    Limit,
+    Mistake,
+    apart,
+    call,
+    checker,
+    close,
+    letters,
+    number,
+    numbers,
+    passed,
+    refused,
+    same_rates,
+    short,
+)
 from lrlib.trace import LRTrace
 
 
@@ -53,6 +67,7 @@ def _same(a: float, b: float) -> bool:
 Recipe = Callable[[float, int, int, int, int, str], tuple[float, int, int]]
 
 
+@checker()
 def check_recipe(recipe: Recipe) -> None:
     """Exercise 1: ``recipe(lr, steps, warmup_steps, batch_size, new_batch_size, rule)``."""
     for case in (
@@ -112,7 +127,8 @@ def _expect_rate(given: float, lr: float, old: int, new: int, rule: str, where: 
     for wrong, hint in wrongs:
         if _same(given, wrong) or given == wrong == 0:
             raise Mistake(f"{where}rule {rule!r}: {hint}")
-    raise Mistake(f"{where}rule {rule!r}, lr={lr:g}: the new rate is {right:.6g}, not {given:.6g}.")
+    said, wanted = apart(given, right, 6)
+    raise Mistake(f"{where}rule {rule!r}, lr={lr:g}: the new rate is {wanted}, not {said}.")
 
 
 def _expect_count(given: int, before: int, old: int, new: int, where: str, what: str) -> None:
@@ -186,6 +202,8 @@ class _Pieces:
         if self.y.is_floating_point():
             self.y = self.y.double()
         self.events: list[tuple[str, int]] = []  # ("forward", "backward", or "look", samples)
+        self.called: list[list[bool]] = []  # the modes of the model's parts, at every call
+        self.limit = Limit(10_000, "calls of the model")
 
     def gradient(self, begin: int = 0, stop: int | None = None) -> np.ndarray:
         """The gradient of the mean loss over a part of the batch, flat."""
@@ -198,12 +216,18 @@ class _Pieces:
 
     def watch(self) -> None:
         def record(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            self.limit()
+            self.called.append(self.modes())
             n = len(inputs[0])
             self.events.append(("forward" if output.requires_grad else "look", n))
             if output.requires_grad:
                 output.register_hook(lambda grad: self.events.append(("backward", n)))
 
         self.handle = self.model.register_forward_hook(record)
+
+    def modes(self) -> list[bool]:
+        """Whether each part of the model is in training mode."""
+        return [part.training for part in self.model.modules()]
 
     def sizes(self, kind: str) -> list[int]:
         return [n for what, n in self.events if what == kind]
@@ -223,6 +247,7 @@ def _pieces() -> Iterator[_Pieces]:
             yield _Pieces(net, cross_entropy, torch.randn(n, 4), classes, size)
 
 
+@checker()
 def check_accumulate(accumulate: Callable[..., float]) -> None:
     """Exercise 2: ``accumulate(model, loss_fn, x, y, microbatch_size)``, a batch in pieces."""
     for k, case in enumerate(_pieces()):
@@ -233,10 +258,16 @@ def check_accumulate(accumulate: Callable[..., float]) -> None:
         for p in weights:  # gradients from before, which do not belong to this batch
             p.grad = None if k % 4 == 3 else torch.full_like(p, 0.5)
         stale = 0.0 if weights[0].grad is None else 0.5
+        # In eval mode as a whole, or one layer of it alone, as in fine-tuning, or not at all.
+        for i, part in enumerate(case.model.modules()):
+            part.training = k % 3 != 1 and not (k % 3 == 2 and i == 1)
+        modes = case.modes()
         case.watch()
         try:
             arguments = case.model, case.loss_fn, case.x.clone(), case.y.clone(), case.size
-            answer = call(accumulate, *arguments)
+            with torch.enable_grad():
+                answer = call(accumulate, *arguments)
+                switched_off = not torch.is_grad_enabled()
         finally:
             case.handle.remove()
         if not np.array_equal(_flat(weights), before):
@@ -248,8 +279,31 @@ def check_accumulate(accumulate: Callable[..., float]) -> None:
         if any(p.grad is None for p in weights):
             raise Mistake(f"{where}.grad is None in the end. Were the gradients zeroed last?")
         _expect_gradient(_flat([p.grad for p in weights]), stale, case, where)
+        _expect_modes(case, modes, where)
+        if switched_off or not all(p.requires_grad for p in weights):
+            raise Mistake(
+                f"{where}your function left gradients switched off: the training that goes on "
+                f"after "
+                f"it would fail."
+            )
         _expect_loss(_real(answer, f"{where}what you return, the loss,"), case, where)
     passed("the gradient of the whole batch, whatever the size of its last piece.")
+
+
+def _expect_modes(case: _Pieces, modes: list[bool], where: str) -> None:
+    """Raise Mistake unless the model ran in the modes it had, and has them again."""
+    if any(called != modes for called in case.called):
+        raise Mistake(
+            f"{where}your function changed the mode of the model (train or eval) before it called "
+            f"it. With dropout or batch norm that is the gradient of another model. The mode is "
+            f"the caller's."
+        )
+    if case.modes() != modes:
+        now = "train" if any(case.modes()) else "eval"
+        raise Mistake(
+            f"{where}your function left the model, or a layer of it, in {now} mode, in which it "
+            f"was not before. The training goes on after it: leave the mode as it was."
+        )
 
 
 def _expect_pieces(case: _Pieces, where: str) -> None:
@@ -337,10 +391,10 @@ def _expect_gradient(given: np.ndarray, stale: float, case: _Pieces, where: str)
     for wrong, hint in wrongs:
         if near(wrong):
             raise Mistake(where + hint)
-    share = float(given @ right / (right @ right))
+    share = apart(float(given @ right / (right @ right)), 1, 3)[0]
     raise Mistake(
         f"{where}your gradient is not that of the mean loss over the whole batch. Along it, it is "
-        f"{share:.3g} times as long."
+        f"{share} times as long."
     )
 
 
@@ -362,9 +416,10 @@ def _expect_loss(given: float, case: _Pieces, where: str) -> None:
     for wrong, hint in wrongs:
         if math.isclose(given, wrong, rel_tol=1e-5):
             raise Mistake(f"{where}the gradient is right, but {hint}")
+    said, wanted = apart(given, right)
     raise Mistake(
-        f"{where}the gradient is right, but you return {given:.4g}; the mean loss over the batch "
-        f"is {right:.4g}."
+        f"{where}the gradient is right, but you return {said}; the mean loss over the batch is "
+        f"{wanted}."
     )
 
 
@@ -372,6 +427,7 @@ def _expect_loss(given: float, case: _Pieces, where: str) -> None:
 # 3. The noise scale
 
 
+@checker()
 def check_noise_scale(noise_scale: Callable[[list[Tensor], int], float]) -> None:
     """Exercise 3: ``noise_scale(updates, b)``, from the gradients of microbatches."""
     draw = np.random.default_rng(10).standard_normal
@@ -389,6 +445,7 @@ def check_noise_scale(noise_scale: Callable[[list[Tensor], int], float]) -> None
         (updates(2, 2, 2, noise=0.5), 16),
         (updates(5), 1),
         (updates(3, 6, 2, 4), 4),
+        (_some_below_zero(), 4),
     ):
         counts = {len(update) for update in given}
         many = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{counts.pop()}"
@@ -396,25 +453,35 @@ def check_noise_scale(noise_scale: Callable[[list[Tensor], int], float]) -> None
         answer = number(noise_scale, [update.clone() for update in given], b)
         _expect_noise_scale(answer, [update.numpy() for update in given], b, where)
 
-    where = "where the average of the |G|² is below 0: "
-    covered = [torch.tensor([[3.0, 1.0], [-3.0, 1.0]]), torch.tensor([[1.0, 2.0], [1.0, -2.5]])]
-    answer = number(noise_scale, covered, 4)
-    if answer != math.inf:
-        raise Mistake(
-            f"{where}you return {answer:.4g}. The noise covers the gradient there: return math.inf."
-        )
-    single = "an update with one microbatch does not tell noise from gradient: raise a ValueError"
+    for where, covered in (
+        ("below 0", [[[3.0, 1.0], [-3.0, 1.0]], [[1.0, 2.0], [1.0, -2.5]]]),
+        ("exactly 0", [[[2.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, -1.0]]]),
+    ):
+        answer = number(noise_scale, [torch.tensor(update) for update in covered], 4)
+        # Rounding can leave a hair of an average that is 0, and then a ratio beyond all sizes.
+        if not (answer == math.inf or (where == "exactly 0" and abs(answer) > 1e6)):
+            raise Mistake(
+                f"where the average of the |G|² is {where}: you return {answer:.4g}. The noise "
+                f"covers the gradient there: return math.inf."
+            )
+    single = "an update with one microbatch does not tell noise from gradient"
     for given in (updates(1), updates(4, 1, 4)):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch's on a variance of one: the hint is ours
-                answer = noise_scale(given, 8)
-        except ValueError:
-            continue
-        except Exception as error:
-            raise Mistake(f"{single}, not {type(error).__name__}.") from error
-        raise Mistake(f"{single}. You return {short(answer)}.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's on a variance of one: the hint is ours
+            refused(noise_scale, given, 8, what=single)
     passed("unbiased at every update, and the ratio is that of the averages.")
+
+
+def _some_below_zero() -> list[Tensor]:
+    """Updates of which some show a |G|² below 0, and all together one well above."""
+    signal, noise = np.array([1.5, 0.2, 0.0]), np.array([0.3, 0.4, 1.2])
+    rows = [[1, -1, 1], [-1, 1, -1], [1, 1, 1], [-1, -1, -1]]
+    spread = noise * np.array(rows)
+    means = (signal, 0.2 * signal, 0.8 * signal, np.array([0.1, 0.0, 0.1]))
+    return [
+        torch.tensor(mean + scale * spread)
+        for mean, scale in zip(means, (1, 1, 0.7, 0.8), strict=True)
+    ]
 
 
 def _expect_noise_scale(given: float, updates: list[np.ndarray], b: int, where: str) -> None:
@@ -508,6 +575,27 @@ def _expect_noise_scale(given: float, updates: list[np.ndarray], b: int, where: 
                 (wrong, "you divide coordinate by coordinate. Sum over the parameters first.")
                 for wrong in per_coordinate()
             ),
+            *(
+                (
+                    trace.mean() / np.maximum(square, least).mean(),
+                    "you put estimates of |G|² that are below 0 to 0. Each is right on average "
+                    "only if those below count as they are: look at the sign of the average alone.",
+                )
+                for least in (0, 1e-12, 1e-8)
+            ),
+            *(
+                (
+                    over.mean() / square[square > 0].mean(),
+                    "you leave out the updates whose estimate of |G|² is below 0. Those that are "
+                    "left are too large on average: only the sign of the average matters.",
+                )
+                for over in (trace, trace[square > 0])
+            ),
+            (
+                trace.mean() / np.abs(square).mean(),
+                "you take the absolute value of each estimate of |G|². One below 0 counts as it "
+                "is.",
+            ),
             (trace[-1] / square[-1], "that is the last update alone."),
             (trace[0] / square[0], "that is the first update alone."),
             (float(np.median(trace / square)), "you take the median of the updates' ratios."),
@@ -527,8 +615,9 @@ def _expect_noise_scale(given: float, updates: list[np.ndarray], b: int, where: 
         for wrong, hint in wrongs:
             if is_(wrong):
                 raise Mistake(where + hint)
+    said, wanted = apart(given, right)
     raise Mistake(
-        f"{where}you return {given:.4g}, and {right:.4g} is right: on average tr Σ is "
+        f"{where}you return {said}, and {wanted} is right: on average tr Σ is "
         f"{trace.mean():.4g} and |G|² is {square.mean():.4g}."
     )
 
@@ -573,11 +662,13 @@ class _Process:
         self.trace = LRTrace(self.optimizer)
         self.held: list[int] = []  # the microbatches in .grad
         self.sum = torch.zeros(20)  # what they should have added up to
+        self.limit = Limit(math.inf, "microbatches and updates")
         self.updates: list[list[int]] = []  # the microbatches of each update
         self.scaled: list[float] = []
         self.optimizer.register_step_pre_hook(self._record)
 
     def _record(self, *_: Any) -> None:
+        self.limit()
         grad = self.weight.grad
         empty = grad is None or not grad.any()
         self.updates.append([] if empty else list(self.held))
@@ -586,6 +677,7 @@ class _Process:
 
     def backward(self, i: int) -> None:
         """Add to .grad what microbatch i of every process contributes to the update's mean."""
+        self.limit()
         i = operator.index(i)
         if i < 0:
             raise ValueError(f"backward: microbatches are numbered from 0, got {i}")
@@ -617,6 +709,7 @@ def process(job: Job, seed: int) -> tuple[Optimizer, Callable[[int], None], Call
     return made.optimizer, made.backward, made.loss
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to H name a flaw of the script."""
     hints = {
@@ -640,6 +733,8 @@ _JOBS = (
     Job(0.002, 75, 15, 16, processes=5, accumulate=3, microbatch_size=4),
     Job(0.02, 120, 12, 8, processes=1, accumulate=4, microbatch_size=4),
     Job(0.02, 60, 6, 8, processes=1, accumulate=1, microbatch_size=8),
+    # 1,000 samples are 41 updates of 24 and 16 more; the 136 of the warm-up are 5 and 16 more.
+    Job(0.01, 125, 17, 8, processes=2, accumulate=3, microbatch_size=4),
 )
 
 
@@ -648,10 +743,12 @@ def _shape(t: np.ndarray, steps: int, warmup: int) -> np.ndarray:
     return np.where(t < warmup, (t + 1) / warmup, (1 + np.cos(np.pi * x)) / 2)
 
 
+@checker()
 def check_train(train: Callable[..., Any]) -> None:
     """Exercise 4b: the script repaired, ``train(optimizer, backward, job)``, and its rates."""
     for job in _JOBS:
         made = _Process(job, 10)
+        made.limit.most = 20 * job.steps * job.batch_size
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
             answer = call(train, made.optimizer, made.backward, job)
@@ -662,6 +759,13 @@ def check_train(train: Callable[..., Any]) -> None:
         )
         batch = job.processes * job.accumulate * job.microbatch_size
         updates = -(-job.steps * job.batch_size // batch)
+        with_rest = job.steps * job.batch_size % batch
+        if with_rest and len(made.updates) == updates - 1:
+            raise Mistake(
+                f"{where}{updates - 1} updates were made, and {updates} are due: the last "
+                f"{with_rest} of the recipe's samples do not fill an update, and count too. Round "
+                f"up, and make the last update as large as the others."
+            )
         _expect_updates(made, updates, where)
         rates = made.trace.lr[:, 0]
         _expect_rates(rates, job, updates, where)
@@ -670,22 +774,19 @@ def check_train(train: Callable[..., Any]) -> None:
 
 
 def _expect_said(answer: Any, rates: np.ndarray, where: str) -> None:
-    try:
-        said = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError, RuntimeError):
-        raise Mistake(f"{where}return an array of rates, not {short(answer)}.") from None
+    said = numbers(answer, "an array of rates")
     if said.shape != rates.shape:
         raise Mistake(
             f"{where}the rates are right, and you return an array of shape {said.shape}. Return "
             f"one for each update, shape {rates.shape}. (A trace's lr has one column for each "
             f"parameter group.)"
         )
-    if np.allclose(said[:-1], rates[1:], rtol=1e-6):
+    if not same_rates(said, rates) and same_rates(said[:-1], rates[1:]):
         raise Mistake(
             f"{where}the rates are right, but you read each when it was that of the next update. "
             f"An LRTrace reads it when it is used."
         )
-    if not np.allclose(said, rates, rtol=1e-6):
+    if not same_rates(said, rates):
         raise Mistake(f"{where}the rates are right, but those you return are not those you used.")
 
 
@@ -729,14 +830,20 @@ def _expect_updates(made: _Process, updates: int, where: str) -> None:
         hint = hints.get(len(got), f"The job is {samples} samples, as in the recipe.")
         raise Mistake(f"{where}{len(got)} updates were made, and {updates} are due. {hint}")
     if got != (right := [list(range(u * a, u * a + a)) for u in range(updates)]):
+        if got[:-1] == right[:-1] and got[-1] == right[-1][: len(got[-1])]:
+            raise Mistake(
+                f"{where}the last update holds the microbatches {got[-1]}, and should hold "
+                f"{right[-1]}: it is as large as the others, though the recipe's samples do not "
+                f"fill it. (backward goes on with the first samples.)"
+            )
         u = next(u for u in range(updates) if got[u] != right[u])
         raise Mistake(
             f"{where}update {u} holds the microbatches {short(got[u])}, and should hold "
             f"{right[u]}. Each is to be used once, in order."
         )
-    if any(abs(scale - 1) > 1e-3 for scale in made.scaled):
+    if changed := next((scale for scale in made.scaled if abs(scale - 1) > 1e-3), None):
         raise Mistake(
-            f"{where}the gradient was changed before the step, to {made.scaled[0]:.3g} times its "
+            f"{where}the gradient was changed before the step, to {changed:.3g} times its "
             f"size. backward has divided it already, by processes and by microbatches."
         )
 
@@ -791,6 +898,13 @@ def _choices(job: Job, updates: int) -> Iterator[tuple[_Choice, ...]]:
     def counts(right: int, before: int, what: str) -> list[_Choice]:
         out = [
             _Choice(right),
+            _Choice(
+                right - 1,
+                (
+                    f"{what} is {right - 1} steps. The samples fill no more, and the rest of them "
+                    f"counts too: round up, to {right}.",
+                ),
+            ),
             _Choice(
                 before,
                 (
@@ -850,7 +964,8 @@ def _choices(job: Job, updates: int) -> Iterator[tuple[_Choice, ...]]:
 def _expect_rates(rates: np.ndarray, job: Job, updates: int, where: str) -> None:
     ratio = job.processes * job.accumulate * job.microbatch_size / job.batch_size
     peak = job.lr * math.sqrt(ratio)
-    warmup = math.ceil(job.warmup_steps / ratio)
+    batch = job.processes * job.accumulate * job.microbatch_size
+    warmup = -(-job.warmup_steps * job.batch_size // batch)
     right = _shape(np.arange(updates), updates, warmup)
     shares = rates / peak
     if close(shares, right):
@@ -872,9 +987,10 @@ def _expect_rates(rates: np.ndarray, job: Job, updates: int, where: str) -> None
             f"{where}the first update used another rate than the schedule's first. Write the rate "
             f"before the update that should use it."
         )
-    k = int(np.argmax(~np.isclose(shares, right, rtol=0, atol=1e-6)))
+    k = next(k for k in range(updates) if not close(shares[k], right[k]))
+    given, wanted = apart(rates[k], peak * right[k])
     raise Mistake(
-        f"{where}update {k} has the rate {rates[k]:.4g}, and {peak * right[k]:.4g} is right. The "
+        f"{where}update {k} has the rate {given}, and {wanted} is right. The "
         f"peak is {peak:.4g}, over {updates} updates, {warmup} of them warm-up."
     )
 
@@ -915,6 +1031,7 @@ _DECAYS = (
 )
 
 
+@checker()
 def check_grow(grow: Grow) -> None:
     """Exercise 5: ``grow(lr, batch_size, steps, milestones, gamma, max_batch_size)``."""
     told = []
@@ -969,16 +1086,18 @@ def _expect_phase(k: int, phases: list[tuple[int, float, int]], case: _Decay, wh
         )
     before = case.lr * gamma**k
     kept = before * batch / B  # the rate that keeps the ratio at this batch size
-    if batch > best and lr > case.lr * (1 + 1e-9):
+    if batch > best and lr > case.lr * (1 + 1e-6):
         if batch - best == 1:
             hint = "The batch size was rounded up: round it down."
         elif k == 0:
             hint = "The first phase is as in the original."
         else:
             hint = "The batch grows by no more than the rate was to fall."
-        raise Mistake(f"{where}the rate is {lr:.6g}, above that of the original's start. {hint}")
+        shown = apart(lr, case.lr, 6)[0]
+        raise Mistake(f"{where}the rate is {shown}, above that of the original's start. {hint}")
     if not _same(lr, kept):
-        held = f"A batch of {batch} keeps the original's lr / batch_size with the rate {kept:.6g}"
+        said, wanted = apart(lr, kept, 6)
+        held = f"A batch of {batch} keeps the original's lr / batch_size with the rate {wanted}"
         grown = B / gamma**k
         previous = phases[k - 1][1]
         if k and _same(lr, before) and batch > B:
@@ -1003,7 +1122,7 @@ def _expect_phase(k: int, phases: list[tuple[int, float, int]], case: _Decay, wh
             )
         else:
             hint = "Divide one by the other and compare."
-        raise Mistake(f"{where}the rate is {lr:.6g}. {hint} ({held}.)")
+        raise Mistake(f"{where}the rate is {said}. {hint} ({held}.)")
     if batch < best - 1:
         if _same(batch, B):
             hint = "That is the original: the rate falls although there is room for more samples."

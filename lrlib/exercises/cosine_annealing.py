@@ -13,13 +13,29 @@ import torch
 from torch.optim import Optimizer
 
 from lrlib.cosine_annealing import CosineAnnealing
-from lrlib.exercises import Mistake, call, letters, number, passed, schedule, short
+from lrlib.exercises import (
+    Limit,
+    Mistake,
+    apart,
+    call,
+    checker,
+    close,
+    letters,
+    name_of,
+    number,
+    passed,
+    sampled,
+    schedule,
+    short,
+    stepped,
+)
 from lrlib.exponential_decay import ExponentialDecay, PolynomialDecay
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
 from lrlib.trace import LRTrace
 
 
+@checker("lrlib")
 def check_factor(factor: Callable[[int, int, float], float]) -> None:
     """Exercise 1: ``factor(t, T_max, min_factor)``, half a cosine, held past its end."""
     # Without a min_factor first: its mistakes are then told apart from those of the cosine.
@@ -37,7 +53,7 @@ def _expect_half_cosine(
     answer: np.ndarray, t: np.ndarray, T_max: int, min_factor: float, where: str
 ) -> None:
     right = CosineAnnealing(T_max, min_factor).sample(len(t))
-    if _near(answer, right):
+    if close(answer, right):
         return
     run = slice(0, T_max + 1)  # the end included
 
@@ -146,23 +162,25 @@ def _expect_half_cosine(
             (early, hint),
             (np.where(t < T_max, early, min_factor), hint),
         ]
-    if not _near(answer[run], right[run]):
+    if not close(answer[run], right[run]):
         for wrong, hint in mistakes:
-            if _near(answer[run], wrong[run]):
+            if close(answer[run], wrong[run]):
                 raise Mistake(where + hint)
-        if answer[0] > 0 and _near(answer[run], answer[0] * right[run]):
+        if answer[0] > 0 and close(answer[run], answer[0] * right[run]):
             raise Mistake(
-                f"{where}the first step has {answer[0]:.4g}. That looks like a rate; a factor is "
+                f"{where}the first step has {apart(answer[0], 1)[0]}. That looks like a rate; a "
+                f"factor is "
                 f"the rate over its peak, and begins at 1."
             )
-        if answer[T_max] != right[T_max] and _near(answer[:T_max], right[:T_max]):
+        if not close(answer[T_max], right[T_max]) and close(answer[:T_max], right[:T_max]):
             raise Mistake(
                 f"{where}right as far as step {T_max - 1}, but step T_max itself has "
-                f"{answer[T_max]:.4g}. It is the first of those that are held"
-                + (". Does a remainder (%) start you again?" if answer[T_max] == 1 else ".")
+                f"{apart(answer[T_max], right[T_max])[0]}. It is the first of those that are held"
+                + (". Does a remainder (%) start you again?" if close(answer[T_max], 1) else ".")
             )
-        i = int(np.argmax(~np.isclose(answer[run], right[run], rtol=1e-6, atol=1e-6)))
-        raise Mistake(f"{where}step {i} has {answer[i]:.4g}, but the formula has {right[i]:.4g}.")
+        i = _first(answer[run], right[run])
+        given, wanted = apart(answer[i], right[i])
+        raise Mistake(f"{where}step {i} has {given}, but the formula has {wanted}.")
     for wrong, hint in (
         (
             right[np.where(t <= T_max, t, t % T_max)],
@@ -184,18 +202,24 @@ def _expect_half_cosine(
             "right as far as T_max, but then it jumps to 1. The value reached is min_factor.",
         ),
     ):
-        if _near(answer, wrong):
+        if close(answer, wrong):
             raise Mistake(where + hint)
-    i = int(np.argmax(~np.isclose(answer, right, rtol=1e-6, atol=1e-6)))
+    i = _first(answer, right)
+    given, wanted = apart(answer[i], right[i])
     raise Mistake(
-        f"{where}right as far as T_max, but step {i} has {answer[i]:.4g}, and {right[i]:.4g} is "
-        f"to be held."
+        f"{where}right as far as T_max, but step {i} has {given}, and {wanted} is to be held."
     )
+
+
+def _first(answer: np.ndarray, right: np.ndarray) -> int:
+    """The first step at which the two differ."""
+    return next(i for i in range(len(right)) if not close(answer[i], right[i]))
 
 
 LEVELS = (0.9, 0.5, 0.25, 0.1, 0.999, 1.0)
 
 
+@checker()
 def check_cosine_share(share: Callable[[float], float]) -> None:
     """Exercise 2a: ``cosine_share(level)``, the share of the run at or above `level`."""
     for level in LEVELS:
@@ -250,6 +274,7 @@ def check_cosine_share(share: Callable[[float], float]) -> None:
     passed("at or above 0.9 for 20 % of the run, below 0.1 for another 20 %.")
 
 
+@checker()
 def check_linear_share(share: Callable[[float], float]) -> None:
     """Exercise 2b: ``linear_share(level)``, likewise for linear decay."""
     for level in LEVELS:
@@ -280,6 +305,7 @@ def check_linear_share(share: Callable[[float], float]) -> None:
     passed("at or above 0.9 for 10 % of the run, below 0.1 for another 10 %.")
 
 
+@checker()
 def check_exponential_share(share: Callable[[float, float], float]) -> None:
     """Exercise 2c: ``exponential_share(level, final_factor)``, likewise for exponential decay."""
     cases = [(level, final) for final in (0.01, 0.2) for level in LEVELS] + [(0.1, 0.1)]
@@ -369,7 +395,8 @@ def _expect_share(
     if abs(answer - right) <= 1e-3:
         return
     shown = ", ".join(f"{arg:g}" for arg in args)
-    where = f"{share.__name__}({shown}) is {answer:.4g}, by counting {right:.3f}: "
+    given, counted = apart(answer, right, 3)
+    where = f"{name_of(share)}({shown}) is {given}, by counting {counted}: "
     for wrong, hint in mistakes:
         if abs(answer - wrong) <= 1e-3:
             raise Mistake(where + hint)
@@ -384,6 +411,7 @@ def _expect_share(
     raise Mistake(where + hint)
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 3a: which of the statements A to F name a flaw of the experiment."""
     hints = {
@@ -405,6 +433,7 @@ def check_flaws(flaws: Callable[[], set[str]]) -> None:
 MakeScheduler = Callable[[Optimizer, str, int, int, float], Any]
 
 
+@checker()
 def check_fair(fair: MakeScheduler) -> None:
     """Exercise 3b: ``fair(optimizer, name, epochs, batches, min_factor)``, by the rates applied."""
     for epochs, batches, min_factor, peaks in (
@@ -425,6 +454,7 @@ def _applied(
     name, epochs, batches, min_factor = case
     groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": peak} for peak in peaks]
     optimizer = torch.optim.SGD(groups, lr=1.0)
+    optimizer.register_step_pre_hook(Limit(100 * epochs * batches, "updates").hook)
     trace = LRTrace(optimizer)
     where = f"name={name!r}, epochs={epochs}, batches={batches}, min_factor={min_factor:g}"
     with warnings.catch_warnings():
@@ -449,13 +479,7 @@ def _applied(
             )
         for update in range(epochs * batches):
             optimizer.step()
-            try:
-                scheduler.step()
-            except Exception as error:
-                raise Mistake(
-                    f"for {where} your scheduler's step() raised {type(error).__name__} after "
-                    f"update {update}: {error}"
-                ) from error
+            stepped(scheduler, f"for {where} your scheduler's step()", f" after update {update}")
     return trace.lr
 
 
@@ -471,13 +495,14 @@ def _expect_fair(
     factors = applied / peaks
 
     def plan(name: str, steps: int, total: int) -> np.ndarray:
-        """Factors of every group, as a column: `total` of them, of a run of `steps` updates."""
+        """Factors of every group, shape (total, groups), of a run of `steps` updates."""
         shape = CosineAnnealing if name == "cosine" else PolynomialDecay
-        return shape(steps, min_factor=min_factor).sample(total)[:, np.newaxis]
+        column = shape(steps, min_factor=min_factor).sample(total)[:, np.newaxis]
+        return np.broadcast_to(column, (total, len(peaks)))
 
     planned = plan(name, steps, steps)
     # To arrive with the last update, and not just after it, is as fair.
-    if any(_near(factors, right) for right in (planned, plan(name, steps - 1, steps))):
+    if any(close(factors, right) for right in (planned, plan(name, steps - 1, steps))):
         return
     shown = f"for name={name!r}, epochs={epochs}, batches={batches}, min_factor={min_factor:g} "
     if not np.isfinite(factors).all() or (factors < 0).any():
@@ -485,13 +510,14 @@ def _expect_fair(
         raise Mistake(
             f"{shown}update {update} used the rate {applied[update, group]:.4g} in group {group}."
         )
-    if not _near(factors[0], np.ones(len(peaks))):
-        group = int(np.argmax(~np.isclose(factors[0], 1.0, rtol=1e-6)))
+    if not close(factors[0], np.ones(len(peaks))):
+        group = int(np.argmax(~np.isclose(factors[0], 1.0, rtol=3e-6)))
         raise Mistake(
-            f"{shown}the first update of group {group} used the rate {applied[0, group]:.4g}; its "
-            f"peak is {peaks[group]:g}. {_first_hint(factors, planned, applied, peaks)}"
+            f"{shown}the first update of group {group} used the rate "
+            f"{apart(applied[0, group], peaks[group])[0]}; its peak is {peaks[group]:g}. "
+            f"{_first_hint(factors, planned, applied, peaks)}"
         )
-    if _near(factors, np.ones_like(factors)):
+    if close(factors, np.ones_like(factors)):
         raise Mistake(
             f"{shown}the rates never changed. Was the scheduler built for this optimizer?"
         )
@@ -512,9 +538,10 @@ def _expect_fair(
         )
     if (moves > 0).any():
         group = int(np.argmax((moves > 0).any(axis=0)))
+        first, last = apart(applied[0, group], applied[-1, group])
         raise Mistake(
-            f"{shown}the rate of group {group} rises, from {applied[0, group]:.4g} to "
-            f"{applied[-1, group]:.4g}. Its end lies above its peak. Is the lowest rate that you "
+            f"{shown}the rate of group {group} rises, from {first} to "
+            f"{last}. Its end lies above its peak. Is the lowest rate that you "
             f"gave meant for every group?"
         )
     stairs = (moves != 0).any(axis=1)
@@ -524,13 +551,14 @@ def _expect_fair(
             f"stepped after every batch; let it move at each."
         )
     ends = factors[-1]
-    if not _near(ends, np.full(len(peaks), ends[0])):
+    if not close(ends, np.full(len(peaks), ends[0])):
         low, high = int(np.argmin(ends)), int(np.argmax(ends))
-        if _near(factors[:, high], np.ones(steps)):
+        if close(factors[:, high], np.ones(steps)):
             raise Mistake(f"{shown}the rate of group {high} never changed, that of another did.")
+        least, most = apart(ends[low], ends[high], 3)
         raise Mistake(
-            f"{shown}the groups end at different factors: group {low} at {ends[low]:.3g} of its "
-            f"peak, group {high} at {ends[high]:.3g}. One lowest rate for all is not one lowest "
+            f"{shown}the groups end at different factors: group {low} at {least} of its "
+            f"peak, group {high} at {most}. One lowest rate for all is not one lowest "
             f"factor: torch's eta_min is a rate."
         )
     # From here on all groups have the same factors, or nearly.
@@ -539,11 +567,11 @@ def _expect_fair(
     other = "linear" if name == "cosine" else "cosine"
     shapes = {"cosine": "half a cosine", "linear": "a straight line"}
     for length in (steps, steps - 1):
-        if _near(factors, plan(other, length, steps)):
+        if close(factors, plan(other, length, steps)):
             raise Mistake(f"{shown}the rates follow {shapes[other]}. What does name say?")
     if held > 1:
         uncut = (CosineAnnealing if name == "cosine" else PolynomialDecay)(steps).sample(steps)
-        if _near(rest, np.maximum(uncut, min_factor)):
+        if close(rest, np.maximum(uncut, min_factor)):
             hint = "A shape that would go on to 0, cut off at min_factor, is another shape."
         else:
             hint = (
@@ -555,7 +583,7 @@ def _expect_fair(
             f"{rest[-1]:.3g}, and stay there. {hint}"
         )
     for length in (2 * steps, steps + batches):
-        if _near(factors, plan(name, length, steps)):
+        if close(factors, plan(name, length, steps)):
             raise Mistake(
                 f"{shown}the run ends at a factor of {rest[-1]:.3g}, with the plan still under "
                 f"way: it is one for {length} updates, and the run has {steps}."
@@ -570,19 +598,19 @@ def _expect_fair(
             f"{shown}the run ends at a factor of {rest[-1]:.3g}, and should be near "
             f"{min_factor:g}. For how many updates is your plan made?"
         )
-    update = int(np.argmax(~np.isclose(rest, planned[:, 0], rtol=1e-6, atol=1e-6)))
+    update = _first(rest, planned[:, 0])
+    given, wanted = apart(rest[update], planned[update, 0])
     raise Mistake(
-        f"{shown}update {update} used a factor of {rest[update]:.4g}, where {shapes[name]} has "
-        f"{planned[update, 0]:.4g}."
+        f"{shown}update {update} used a factor of {given}, where {shapes[name]} has {wanted}."
     )
 
 
 def _first_hint(
     factors: np.ndarray, planned: np.ndarray, applied: np.ndarray, peaks: np.ndarray
 ) -> str:
-    if _near(applied, np.broadcast_to(planned, applied.shape)):
+    if close(applied, planned):
         return "The factors were applied as rates."
-    if _near(factors[:-1], np.broadcast_to(planned[1:], factors[1:].shape)):
+    if close(factors[:-1], planned[1:]):
         return "Every rate came one step early: is the scheduler stepped before it is returned?"
     if len(set(applied[0].tolist())) == 1:
         return "All groups got the same rate. Each has its own peak, in optimizer.param_groups."
@@ -602,26 +630,23 @@ def _planned() -> tuple[NoisyQuadratic, float, float]:
     return quadratic, planned, stopped
 
 
+@checker()
 def check_longer(longer: Callable[[], Schedule]) -> None:
     """Exercise 4: 2,000 steps of which 1,000 are past, no worse than a cosine planned for all."""
     answer = schedule(longer, example="CosineAnnealing(1000).then(Constant(0.5))")
-    try:
-        factors = answer.sample(2 * MADE)
-    except Exception as error:
-        raise Mistake(
-            f"your schedule raised {type(error).__name__} when it was sampled: {error}"
-        ) from error
+    factors = sampled(answer, 2 * MADE)
     past, tail = factors[:MADE], factors[MADE:]
     made = CosineAnnealing(MADE).sample(MADE)
-    if not _near(past, made):
-        if _near(factors, CosineAnnealing(2 * MADE).sample(2 * MADE)):
+    if not close(past, made):
+        if close(factors, CosineAnnealing(2 * MADE).sample(2 * MADE)):
             hint = "That is the plan for whoever knew the end from the start."
         else:
             hint = "Begin with CosineAnnealing(1000), whole, and put what follows after it."
-        t = int(np.argmax(~np.isclose(past, made, rtol=1e-6, atol=1e-6)))
+        t = _first(past, made)
+        given, wanted = apart(past[t], made[t])
         raise Mistake(
             f"the first 1,000 steps have been made, and cannot be changed: step {t} had the factor "
-            f"{made[t]:.4g}, and your schedule has {past[t]:.4g} there. {hint}"
+            f"{wanted}, and your schedule has {given} there. {hint}"
         )
     quadratic, planned, stopped = _planned()
     stop = stopped / planned
@@ -647,7 +672,7 @@ def check_longer(longer: Callable[[], Schedule]) -> None:
                 f"closed"
             )
         raise Mistake(
-            f"you end at {ratio:.3f} times the loss of the planned cosine; {compared}. "
+            f"you end at {apart(ratio, 1)[0]} times the loss of the planned cosine; {compared}. "
             f"{_advice(quadratic, tail)}"
         )
     passed(
@@ -678,8 +703,3 @@ def _advice(quadratic: NoisyQuadratic, tail: np.ndarray) -> str:
     rates = PEAK * np.array([np.concatenate([made, other]) for other in changed.values()])
     losses = quadratic.loss(rates)[:, -1]
     return list(changed)[int(np.argmin(losses))]
-
-
-def _near(answer: np.ndarray, right: np.ndarray) -> bool:
-    """Equal but for rounding, that of a float32 included."""
-    return np.allclose(answer, right, rtol=1e-6, atol=1e-6)

@@ -15,7 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lrlib.exercises import Mistake, _runs, call, letters, number, passed, short
+from lrlib.exercises import (
+    Limit,
+    Mistake,
+    _runs,
+    apart,
+    call,
+    checker,
+    letters,
+    number,
+    passed,
+    run,
+    short,
+)
 from lrlib.exercises._runs import Hints
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 
@@ -45,10 +57,16 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=0, equal_nan=True)
 
 
+def _first(a: np.ndarray, b: np.ndarray) -> int:
+    """The first place at which the two are not close."""
+    return int(np.argmax(~np.isclose(a, b, rtol=1e-4, atol=0, equal_nan=True)))
+
+
 # --------------------------------------------------------------------------------------
 # 1. The rates
 
 
+@checker()
 def check_rates(rates: Callable[[float, float, int], Any]) -> None:
     """Exercise 1: ``rates(start_lr, end_lr, num_iter)``, equally spaced in the logarithm."""
     for case in ((1e-6, 10.0, 100), (1e-4, 1.0, 5), (0.003, 0.7, 12), (0.5, 8.0, 2)):
@@ -64,8 +82,9 @@ def check_rates(rates: Callable[[float, float, int], Any]) -> None:
                     raise Mistake(where + hint)
         if len(given) != n:
             raise Mistake(f"{where}you return {len(given)} rates, and {n} are asked for.")
-        k = int(np.argmax(~np.isclose(given, right, rtol=1e-4, atol=0)))
-        raise Mistake(f"{where}rate {k} is {given[k]:.4g}, and {right[k]:.4g} is right.")
+        k = _first(given, right)
+        said, wanted = apart(given[k], right[k])
+        raise Mistake(f"{where}rate {k} is {said}, and {wanted} is right.")
     passed("every update multiplies the rate by the same factor, from the first to the last.")
 
 
@@ -145,12 +164,14 @@ class _Training:
     def __post_init__(self) -> None:
         self._weights = [torch.zeros(2, dtype=torch.float64).requires_grad_() for _ in self.peaks]
         self._inside = False
+        self._limit = Limit(10_000, "updates and calls of train_step")
         pairs = zip(self._weights, self.peaks, strict=True)
         self.optimizer = torch.optim.SGD([{"params": [w], "lr": lr} for w, lr in pairs])
         self.optimizer.register_step_pre_hook(self._before)
         self.optimizer.register_step_post_hook(self._after)
 
     def _before(self, *_: Any) -> None:
+        self._limit()
         self._inside = True
         self.events += "s"
         self.applied.append([float(group["lr"]) for group in self.optimizer.param_groups])
@@ -161,6 +182,7 @@ class _Training:
         self._inside = False
 
     def train_step(self) -> Tensor:
+        self._limit()
         self.nested |= self._inside
         self.events += "b"
         self.optimizer.zero_grad()
@@ -177,6 +199,7 @@ class _Training:
         return self.bad.get(updates, _runs.made_up_loss(updates))
 
 
+@checker()
 def check_range_test(range_test: Callable[..., Any]) -> None:
     """Exercise 2: ``range_test(optimizer, train_step, rates)``, the losses after each update."""
     cases = (
@@ -185,16 +208,16 @@ def check_range_test(range_test: Callable[..., Any]) -> None:
         (np.geomspace(1e-2, 10, 9), _Training((0.5, 0.05), {5: math.nan})),
         (np.geomspace(1e-4, 1, 7), _Training((2.0,), {4: math.inf})),
     )
-    for rates, run in cases:
-        n, first = len(rates), min((k for k in run.bad if not np.isfinite(run.bad[k])), default=0)
-        where = f"with {n} rates, {len(run.peaks)} group{'s'[: len(run.peaks) > 1]}"
-        where += f", and {run.bad[first]} after update {first}: " if first else ": "
+    for rates, made in cases:
+        n, first = len(rates), min((k for k in made.bad if not np.isfinite(made.bad[k])), default=0)
+        where = f"with {n} rates, {len(made.peaks)} group{'s'[: len(made.peaks) > 1]}"
+        where += f", and {made.bad[first]} after update {first}: " if first else ": "
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's on tensors made numbers: the hint is ours
-            answer = call(range_test, run.optimizer, run.train_step, rates.copy())
-        _expect_updates(run, n, first, where)
-        _expect_rates(run, rates[: first or n], where)
-        _expect_losses(answer, run, n, first, where)
+            answer = call(range_test, made.optimizer, made.train_step, rates.copy())
+        _expect_updates(made, n, first, where)
+        _expect_rates(made, rates[: first or n], where)
+        _expect_losses(answer, made, n, first, where)
     passed("every update at its rate, and beside the rate the loss that came of it.")
 
 
@@ -291,14 +314,15 @@ def _expect_rates(run: _Training, rates: np.ndarray, where: str) -> None:
             raise Mistake(where + hint)
     if _close(applied[:, 0], rates):
         k, i = map(int, np.argwhere(~np.isclose(applied, right, rtol=1e-4, atol=0))[0])
+        given, wanted = apart(applied[k, i], right[k, i])
         raise Mistake(
-            f"{where}in update {k} group {i} had the rate {applied[k, i]:.4g}. It began with "
-            f"{peaks[i] / peaks[0]:.3g} times the first group's, so {right[k, i]:.4g} is right."
+            f"{where}in update {k} group {i} had the rate {given}. It began with "
+            f"{peaks[i] / peaks[0]:.3g} times the first group's, so {wanted} is right."
         )
-    k = int(np.argmax(~np.isclose(applied[:, 0], rates, rtol=1e-4, atol=0)))
+    k = _first(applied[:, 0], rates)
+    given, wanted = apart(applied[k, 0], rates[k])
     raise Mistake(
-        f"{where}update {k} used the rate {applied[k, 0]:.4g} in the first group, and "
-        f"{rates[k]:.4g} is right."
+        f"{where}update {k} used the rate {given} in the first group, and {wanted} is right."
     )
 
 
@@ -339,10 +363,10 @@ def _expect_losses(answer: Any, run: _Training, n: int, first: int, where: str) 
         for wrong, hint in wrongs:
             if _close(given[ran], wrong[ran]):
                 raise Mistake(where + hint)
-        k = int(np.argmax(~np.isclose(given[ran], right[ran], rtol=1e-4, atol=0)))
+        k = _first(given[ran], right[ran])
+        said, wanted = apart(given[k], right[k])
         raise Mistake(
-            f"{where}beside rate {k} you have the loss {given[k]:.4g}; after that update it was "
-            f"{right[k]:.4g}."
+            f"{where}beside rate {k} you have the loss {said}; after that update it was {wanted}."
         )
     if first and np.isfinite(given[first - 1]):
         raise Mistake(
@@ -415,6 +439,7 @@ def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
 
 
+@checker("lrlib")
 def check_without_trace(without_trace: Callable[..., Any]) -> None:
     """Exercise 3: ``without_trace(model, optimizer, test)``, which puts everything back."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -442,8 +467,10 @@ def _expect_no_trace(
     begins: list[dict[str, Any]] = []
     ends: list[dict[str, Any]] = []
     result = object()
+    limit = Limit(100, "calls of test")
 
     def test() -> object:
+        limit()
         begins.append(_snapshot(model, optimizer))
         loaded.clear()
         model.train()
@@ -511,10 +538,12 @@ def _expect_raised(
     where: str,
 ) -> None:
     try:
-        without_trace(model, optimizer, test)
+        run(without_trace, model, optimizer, test)
     except type(raises) as error:
         if error is raises:
             return
+        if isinstance(error, KeyboardInterrupt):  # of the learner, at the keyboard
+            raise
         raise Mistake(f"{where}you raised another exception. Let the test's own pass.") from error
     except Exception as error:
         raise Mistake(
@@ -670,6 +699,7 @@ def curve() -> tuple[np.ndarray, np.ndarray, float]:
     return *made.draw(), made.right
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to G name a flaw of the finder."""
     hints = {
@@ -689,6 +719,7 @@ def check_flaws(flaws: Callable[[], set[str]]) -> None:
     passed("too late, per the wrong unit, after the blow-up, and at another rate than it found.")
 
 
+@checker("lrlib.lr_finder")
 def check_suggest(suggest: Callable[[np.ndarray, np.ndarray], float]) -> None:
     """Exercise 4b: ``suggest(rates, losses)``, the rate at which the loss falls fastest."""
     for made in _CURVES:
@@ -725,7 +756,7 @@ def check_suggest(suggest: Callable[[np.ndarray, np.ndarray], float]) -> None:
 def _asked(suggest: Callable[..., float], rates: np.ndarray, losses: np.ndarray) -> float:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # numpy's on infinity: the hint is ours
-        answer = number(suggest, rates.copy(), losses.copy())
+        answer = number(suggest, rates, losses)
     bad = int((~np.isfinite(losses)).sum())
     if not math.isfinite(answer):
         also = f" {bad} of the losses are not finite: leave them out." if bad else ""
@@ -747,7 +778,8 @@ def _wrong_suggestion(answer: float, made: _Curve, rates: np.ndarray, losses: np
     told += [f"{bad.sum()} losses that are not finite"] if bad.any() else []
     told += ["a blow-up that falls back"] if made.again else []
     where = f"on a curve of {made.num} points" + (f" with {', '.join(told)}" if told else "")
-    where += f" your suggestion is {answer:.3g}, and {made.right:.3g} is right: "
+    given, wanted = apart(answer, made.right, 3)
+    where += f" your suggestion is {given}, and {wanted} is right: "
     k = int(np.argmin(np.abs(np.log(rates / answer))))
     low = int(np.nanargmin(np.where(bad, np.inf, losses)))
     step = math.log10(rates[1] / rates[0])
@@ -876,6 +908,7 @@ def problems(seeds: Sequence[int]) -> list[Problem]:
 _JUDGED = range(2**40, 2**40 + 24)  # problem seeds that lab.seeds never gives
 
 
+@checker()
 def check_rule(rule: Callable[[np.ndarray, np.ndarray], float]) -> None:
     """Exercise 5: ``rule(rates, losses)``, a peak for runs of 400 steps, judged by its regret."""
     judged = problems(_JUDGED)
@@ -895,7 +928,8 @@ def check_rule(rule: Callable[[np.ndarray, np.ndarray], float]) -> None:
         return
     off = np.log([peak / p.best for p, peak in zip(judged, found, strict=True)])
     middle, lost = float(np.exp(np.median(off))), int(np.isinf(ratios).sum())
-    shown = f"{median:.3g} times" if math.isfinite(median) else "infinitely many times"
+    often = f"{apart(median, _BOUND, 3)[0]} times"
+    shown = often if math.isfinite(median) else "infinitely many times"
     told = (
         f"the final loss is {shown} that of the best peak, in the median of {len(judged)} "
         f"problems; {_BOUND} is allowed. "
@@ -916,7 +950,7 @@ def check_rule(rule: Callable[[np.ndarray, np.ndarray], float]) -> None:
         how = "high" if middle > 1 else "low"
         raise Mistake(
             f"{told}Your peaks are too {how}: {middle:.2g} times the best one, in the median. What "
-            f"factor would check.problems(…) have taught you?"
+            f"factor would problems(…) have taught you?"
         )
     low, high = np.exp(np.quantile(off, [0.25, 0.75]))
     raise Mistake(

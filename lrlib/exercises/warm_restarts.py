@@ -19,36 +19,44 @@ from torch import nn
 
 from lrlib.cosine_annealing import CosineAnnealing
 from lrlib.exercises import (
+    Limit,
     Mistake,
     NotFinite,
     _runs,
+    among,
+    apart,
     ask_twice,
     call,
+    checker,
     close,
+    expect_far,
     finite,
     letters,
+    numbers,
     passed,
+    refused,
+    sampled,
     schedule,
     short,
 )
 from lrlib.exercises._runs import Run, Start
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
+from lrlib.lab.settings import seeds
 from lrlib.schedule import Schedule
 from lrlib.trace import LRTrace
 from lrlib.warm_restarts import WarmRestarts, ensemble_probabilities
-
-_TOLERANCE = 1e-6  # of a factor: some compute it in float32
 
 # --------------------------------------------------------------------------------------
 # 1. The factor
 
 
+@checker("lrlib")
 def check_factor(factor: Callable[[int, int, int], float]) -> None:
     """Exercise 1: ``factor(t, T_0, T_mult)``, SGDR as a function of the step."""
     # Cycles that get shorter come to no end, and a loop over them neither: ask for two at first.
     steps = np.arange(18)
     answer = np.array([finite(factor, t, 12, 2) for t in steps.tolist()])
-    if np.allclose(answer, _cosine(*_cycles(steps, lambda i: 12 / 2**i)), rtol=0, atol=_TOLERANCE):
+    if close(answer, _cosine(*_cycles(steps, lambda i: 12 / 2**i))):
         raise Mistake(
             "with T_0=12, T_mult=2: your second cycle is over after 6 steps. Every cycle is T_mult "
             "times as long as the one before, not as short."
@@ -68,6 +76,8 @@ def check_factor(factor: Callable[[int, int, int], float]) -> None:
                 ) from error
             raise
         _expect_cycles(answer, steps, T_0, T_mult)
+    for T_0, T_mult, t in ((10, 1, (20_000, 200_003)), (50, 2, (20_000, 1_000_000))):
+        expect_far(factor, WarmRestarts(T_0, T_mult), t, T_0, T_mult)
     passed("every restart is on time, however long the cycles get.")
 
 
@@ -81,12 +91,13 @@ def _expect_cycles(answer: np.ndarray, t: np.ndarray, T_0: int, T_mult: int) -> 
     for wrong, hint in _wrong_factors(t, T_0, T_mult):
         if close(answer, wrong):
             raise Mistake(where + hint)
-    if answer[0] > 0 and answer[0] != 1 and close(answer / answer[0], right):
+    if answer[0] > 0 and not close(answer[0], 1) and close(answer / answer[0], right):
         raise Mistake(
-            f"{where}the first step has {answer[0]:.4g}. A factor is the rate over its peak, and "
+            f"{where}the first step has {apart(answer[0], 1)[0]}. A factor is the rate over its "
+            f"peak, and "
             f"begins at 1."
         )
-    wrong = ~np.isclose(answer, right, rtol=0, atol=_TOLERANCE)
+    wrong = np.array([not close(a, b) for a, b in zip(answer, right, strict=True)])
     k = int(np.argmax(wrong))
     if (T_cur[wrong] == 0).all() and (np.abs(answer[wrong]) < 1e-6).all():
         raise Mistake(
@@ -94,8 +105,9 @@ def _expect_cycles(answer: np.ndarray, t: np.ndarray, T_0: int, T_mult: int) -> 
             f"Do you find the cycle by a logarithm? math.log(243, 3) is 4.999999999999999, and "
             f"int() makes it 4. Stay with whole numbers, or check the cycle you found."
         )
+    given, wanted = apart(answer[k], right[k])
     raise Mistake(
-        f"{where}step {k} has {answer[k]:.4g}, but the formula gives {right[k]:.4g}: "
+        f"{where}step {k} has {given}, but the formula gives {wanted}: "
         f"{T_cur[k]:g} of the {T_i[k]:g} steps of its cycle are done."
     )
 
@@ -246,6 +258,7 @@ def _cosine(T_cur: np.ndarray, T_i: np.ndarray | float) -> np.ndarray:
 # 2. A run that ends where a cycle does
 
 
+@checker()
 def check_first_cycle(first_cycle: Callable[[int, int, int], int]) -> None:
     """Exercise 2: ``first_cycle(total_steps, T_mult, cycles)``, the longest T_0 that fits."""
     for case in (
@@ -260,17 +273,11 @@ def check_first_cycle(first_cycle: Callable[[int, int, int], int]) -> None:
         _expect_first_cycle(_whole(first_cycle, *case), *case)
     for case in ((14, 2, 4), (2, 1, 3)):
         total_steps, T_mult, cycles = case
-        where = f"{cycles} cycles do not fit into {total_steps} steps with T_mult={T_mult}"
-        try:
-            answer = first_cycle(*case)
-        except ValueError:
-            continue
-        except Exception as error:
-            raise Mistake(f"{where}: raise ValueError, not {type(error).__name__}.") from error
-        raise Mistake(
-            f"{where}, not even with a first cycle of one step, yet you returned "
-            f"{short(answer)}: raise a ValueError that says so."
+        what = (
+            f"{cycles} cycles do not fit into {total_steps} steps with T_mult={T_mult}, not even "
+            f"with a first cycle of one step"
         )
+        refused(first_cycle, *case, what=what)
     passed("your runs end where a cycle does, and no longer cycle would fit.")
 
 
@@ -379,6 +386,17 @@ def _expect_first_cycle(T_0: int, total_steps: int, T_mult: int, cycles: int) ->
 # 3. What is wrong with this experiment?
 
 
+def colleague() -> dict[str, Any]:
+    """The settings of the experiment that is to be repaired, by the names of its arguments."""
+    return {
+        "T_0": 75,
+        "cycles": 4,
+        "peaks": [0.05, 0.1, 0.2, 0.4, 0.8],
+        "tuning_seeds": seeds(4, "tune"),
+        "seeds": seeds(20),
+    }
+
+
 def start(peak: float, seed: int) -> Run:
     """Begin a run on the noisy quadratic of the chapters, with gradients that are drawn.
 
@@ -389,6 +407,7 @@ def start(peak: float, seed: int) -> Run:
     return _runs.start(peak, seed, batch_size=1)
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 3a: which of the statements A to E name a flaw of the experiment."""
     hints = {
@@ -447,6 +466,7 @@ class _Watched:
         return self.trace.lr[:, 0] / self.peak
 
 
+@checker()
 def check_compare(compare: Callable[..., np.ndarray], settings: Mapping | None = None) -> None:
     """Exercise 3b: ``compare(start, T_0, cycles, peaks, tuning_seeds, seeds)``, repaired.
 
@@ -458,7 +478,7 @@ def check_compare(compare: Callable[..., np.ndarray], settings: Mapping | None =
             warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
             answer = call(
                 compare,
-                _watched_start(runs),
+                _watched_start(runs, small),
                 small.T_0,
                 small.cycles,
                 list(small.peaks),
@@ -472,19 +492,26 @@ def check_compare(compare: Callable[..., np.ndarray], settings: Mapping | None =
         from scipy import stats
 
         names = ("T_0", "cycles", "peaks", "tuning_seeds", "seeds")
-        gain = np.asarray(call(compare, start, *(settings[name] for name in names)), dtype=float)
+        gain = numbers(call(compare, start, *(settings[name] for name in names)), "an array")
         half = stats.sem(gain) * stats.t.ppf(0.975, gain.size - 1)  # 95 % interval
         result = f" On the colleague's runs, restarts gain {gain.mean():+.3f} ± {half:.3f}."
     passed(f"both rivals tuned, restarted where they should be, and judged at the end.{result}")
 
 
-def _watched_start(runs: list[_Watched]) -> Start:
+def _watched_start(runs: list[_Watched], small: _Small) -> Start:
     """A start whose losses follow a formula, and whose runs are kept in `runs`."""
 
+    # Ten times the runs that are asked for, all of their updates and losses.
+    runs_due = 2 * len(small.peaks) * (len(small.tuning_seeds) + len(small.seeds))
+    limit = Limit(10 * runs_due * (2 * small.steps + 1), "calls of what it was given")
+
     def start(peak: float, seed: int) -> Run:
+        limit()
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=peak)
+        optimizer.register_step_pre_hook(limit.hook)
         trace = LRTrace(optimizer)
-        run = _Watched(float(peak), operator.index(seed), trace)
+        known = among(peak, small.peaks)
+        run = _Watched(float(peak) if known is None else known, operator.index(seed), trace)
         runs.append(run)
 
         def update() -> None:
@@ -492,6 +519,7 @@ def _watched_start(runs: list[_Watched]) -> Start:
             optimizer.step()
 
         def loss() -> float:
+            limit()
             return _small_loss(trace.lr[:, 0] if len(trace) else np.array([]), run.seed)
 
         return optimizer, update, loss
@@ -630,14 +658,14 @@ def _rival(run: _Watched, small: _Small, where: str) -> str:
         if close(factors, wrong):
             raise Mistake(f"{where}{hint}")
     k = {
-        rival: int(np.argmax(~np.isclose(factors, p, rtol=0, atol=_TOLERANCE)))
-        for rival, p in small.rivals.items()
+        rival: next(t for t in range(steps) if not close(factors[t], planned[t]))
+        for rival, planned in small.rivals.items()
     }
     rival = max(k, key=lambda name: k[name])
+    given, wanted = apart(factors[k[rival]], small.rivals[rival][k[rival]])
     raise Mistake(
         f"{where}a run followed neither schedule. It agrees with the {rival} up to step "
-        f"{k[rival]}, where it applied {factors[k[rival]]:.4g} times its peak, not "
-        f"{small.rivals[rival][k[rival]]:.4g} times."
+        f"{k[rival]}, where it applied {given} times its peak, not {wanted} times."
     )
 
 
@@ -671,12 +699,7 @@ def _expect_tuning(done: Mapping[str, set[tuple[float, int]]], small: _Small) ->
 
 def _expect_gains(answer: Any, small: _Small) -> None:
     n = len(small.seeds)
-    try:
-        gains = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise Mistake(
-            f"return an array with one difference for each seed, not {short(answer)}."
-        ) from None
+    gains = numbers(answer, "an array with one difference for each seed")
     if gains.shape != (n,):
         raise Mistake(
             f"return one difference for each of the {n} seeds, shape ({n},), not shape "
@@ -813,6 +836,7 @@ def _gains(small: _Small) -> tuple[np.ndarray, list[tuple[np.ndarray, str]]]:
 # 4. An ensemble of snapshots
 
 
+@checker("lrlib.warm_restarts", "ensemble_probabilities")
 def check_predict(predict: Callable[[list[nn.Module], torch.Tensor], torch.Tensor]) -> None:
     """Exercise 4: ``predict(models, inputs)``, the classes of an ensemble of snapshots."""
     for models, inputs in (_snapshots(3, 4, 60), _snapshots(5, 3, 1)):
@@ -854,14 +878,17 @@ def _snapshots(n_models: int, classes: int, n: int) -> tuple[list[nn.Module], to
 def _watch(models: list[nn.Module]) -> Iterator[dict[str, bool]]:
     """Says whether anything ran in training mode, or recorded a gradient, meanwhile."""
     seen = {"called": False, "training": False, "gradient": False}
+    limit = Limit(10_000, "calls of the models")
 
-    def record(module: nn.Module, args: tuple) -> None:
+    def record(module: nn.Module, _: tuple, output: torch.Tensor) -> None:
+        limit()
         seen["called"] = True
-        seen["training"] |= module.training
-        seen["gradient"] |= torch.is_grad_enabled()
+        if isinstance(module, nn.BatchNorm1d | nn.Dropout):
+            seen["training"] |= module.training
+        # Where no weight asks for a gradient, none is recorded.
+        seen["gradient"] |= output.requires_grad
 
-    layers = [m for model in models for m in model if isinstance(m, nn.BatchNorm1d | nn.Dropout)]
-    handles = [layer.register_forward_pre_hook(record) for layer in layers]
+    handles = [layer.register_forward_hook(record) for model in models for layer in model]
     try:
         yield seen
     finally:
@@ -912,6 +939,13 @@ def _expect_untouched(
             "draws, and batch norm uses (and changes) the statistics of your inputs. Every model "
             "needs eval() before it is called."
         )
+    for model, old in zip(models, before, strict=True):
+        pairs = zip(model.parameters(), old.parameters(), strict=True)
+        if any(p.requires_grad != q.requires_grad for p, q in pairs):
+            raise Mistake(
+                "your function changed requires_grad of a model's weights. They could be trained "
+                "no longer: use a context instead."
+            )
     if seen["gradient"]:
         raise Mistake(
             "the models were called while gradients are recorded, which costs memory for nothing. "
@@ -928,12 +962,6 @@ def _expect_untouched(
             raise Mistake(
                 "your function changed the weights of a model. They are snapshots to be kept: "
                 "average what the models return, not what they are made of."
-            )
-        pairs = zip(model.parameters(), old.parameters(), strict=True)
-        if any(p.requires_grad != q.requires_grad for p, q in pairs):
-            raise Mistake(
-                "your function changed requires_grad of a model's weights. They could be trained "
-                "no longer: use a context instead."
             )
 
 
@@ -1056,15 +1084,11 @@ STOPS = (200, 500, 1000)
 _PEAKS = np.geomspace(0.005, 1, 121)  # of the largest rate, as a share of the stability limit
 
 
+@checker()
 def check_anytime(anytime: Callable[[], Schedule]) -> None:
     """Exercise 5: at every stop no worse than a cosine that was planned for this stop."""
     answer = schedule(anytime, example="WarmRestarts(100)")
-    try:
-        factors = answer.sample(STOPS[-1])
-    except Exception as error:
-        raise Mistake(
-            f"your schedule raised {type(error).__name__} when it was sampled: {error}"
-        ) from error
+    factors = sampled(answer, STOPS[-1])
     if not factors.any():
         raise Mistake("all your factors are 0, so nothing moves, whatever the peak.")
     peak, ratios = _at_stops(factors)
@@ -1074,7 +1098,7 @@ def check_anytime(anytime: Callable[[], Schedule]) -> None:
     if round(worst, 3) > 1:
         raise Mistake(
             f"at your best peak, {peak:.3g}, the ratios are {each}, and the worst, "
-            f"{worst:.3f}, is above 1. {_why_not(factors, peak, ratios)}"
+            f"{apart(worst, 1)[0]}, is above 1. {_why_not(factors, peak, ratios)}"
         )
     if (np.diff(factors) <= 0).all():
         also = "Yours never rises: on this problem, being ready takes no restart."

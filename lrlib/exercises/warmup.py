@@ -15,7 +15,24 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lrlib.exercises import Mistake, _runs, call, close, finite, letters, passed, schedule, short
+from lrlib.exercises import (
+    Limit,
+    Mistake,
+    _runs,
+    apart,
+    ask_twice,
+    call,
+    checker,
+    close,
+    expect_far,
+    letters,
+    numbers,
+    passed,
+    same_rates,
+    sampled,
+    schedule,
+    short,
+)
 from lrlib.exercises._runs import Hints
 from lrlib.schedule import Schedule
 from lrlib.trace import LRTrace
@@ -28,29 +45,30 @@ def _expect(answer: np.ndarray, right: np.ndarray, wrongs: Hints, where: str, wh
     for wrong, hint in wrongs:
         if close(answer, wrong):
             raise Mistake(where + hint)
-    k = int(np.argmax(~np.isclose(answer, right, rtol=0, atol=1e-6)))
-    raise Mistake(f"{where}step {k} has the {what} {answer[k]:.4g}, and {right[k]:.4g} is right.")
+    k = _runs.first_apart(answer, right)
+    given, wanted = apart(answer[k], right[k])
+    raise Mistake(f"{where}step {k} has the {what} {given}, and {wanted} is right.")
 
 
 # --------------------------------------------------------------------------------------
 # 1. The factor
 
 
+@checker("lrlib")
 def check_factor(factor: Callable[[int, int], float]) -> None:
     """Exercise 1: ``factor(t, n)``, a linear warm-up that wastes no update."""
-    for n in (4, 10, 2, 1):
-        steps = range(3 * n + 2)
-        forward = np.array([finite(factor, t, n) for t in steps])
-        backward = np.array([finite(factor, t, n) for t in reversed(steps)])[::-1]
-        if differ := [t for t in steps if forward[t] != backward[t]]:
-            t = differ[0]
+    for n in (4, 10, 7, 2, 1):
+        t = np.arange(3 * n + 2)
+        answer = ask_twice(factor, t.tolist(), n)
+        right, where = np.minimum(1, (t + 1) / n), f"with n={n}: "
+        if answer[-1] > 0 and not close(answer[-1], 1) and close(answer / answer[-1], right):
             raise Mistake(
-                f"asked twice for step {t}, your function gave {forward[t]:.4g} and then "
-                f"{backward[t]:.4g}: it remembers the calls before. Compute it from t and n alone."
+                f"{where}after the warm-up your factor is {apart(answer[-1], 1)[0]}. A factor is "
+                f"the rate over its peak, so there it is 1."
             )
-        t = np.array(steps)
-        right = np.minimum(1, (t + 1) / n)
-        _expect(forward, right, _wrong_factors(t, n), f"with n={n}: ", "factor")
+        _expect(answer, right, _wrong_factors(t, n), where, "factor")
+    expect_far(factor, lambda t: 1.0, (20_000, 1_000_000), 4)
+    expect_far(factor, lambda t: (t + 1) / 40_000, (20_000,), 40_000)
     passed("the first update has a share of the peak, and update number n has all of it.")
 
 
@@ -121,6 +139,7 @@ def _recipe(t: np.ndarray, total: int, n: int, from_zero: bool) -> np.ndarray:
     return _line_and_cosine(t, 1 / n, n - 1, total - n + 1)
 
 
+@checker()
 def check_recipe(recipe: Callable[[int, int, bool], Schedule]) -> None:
     """Exercise 2: ``recipe(total_steps, n, from_zero)``, warm-up and cosine in one schedule."""
     example = "Warmup(500).then(CosineAnnealing(T_max=9_500))"
@@ -137,10 +156,7 @@ def check_recipe(recipe: Callable[[int, int, bool], Schedule]) -> None:
                 ) from error
             raise
         t = np.arange(2 * total)
-        try:
-            factors = shape.sample(len(t))
-        except Exception as error:
-            raise Mistake(f"{where}your schedule raised {type(error).__name__}: {error}") from error
+        factors = sampled(shape, len(t))
         right = _recipe(t, total, n, from_zero)
         _expect(factors, right, _wrong_recipes(t, *case), where, "factor")
     passed("no jump, no step twice, and the rate is 0 when the run is over, not before.")
@@ -242,6 +258,7 @@ def _adam(
     return np.array(out)
 
 
+@checker()
 def check_updates(updates: Callable[[np.ndarray, float, float, bool], np.ndarray]) -> None:
     """Exercise 3: ``updates(gradients, beta1, beta2, correct)``, Adam's update sizes."""
     draw = np.random.default_rng(8).standard_normal
@@ -258,11 +275,7 @@ def check_updates(updates: Callable[[np.ndarray, float, float, bool], np.ndarray
             )
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")  # numpy's on a division by 0: the hint is ours
-                answer = call(updates, g.copy(), *betas, correct)
-                try:
-                    given = np.asarray(answer, dtype=float)
-                except (TypeError, ValueError, RuntimeError):
-                    raise Mistake(f"{where}return an array, not {short(answer)}.") from None
+                given = numbers(call(updates, g.copy(), *betas, correct), "an array")
                 _expect_updates(given, g, *betas, correct, where)
     passed("the first corrected update has the size 1 whatever the gradient.")
 
@@ -326,9 +339,10 @@ def _expect_updates(
         if np.allclose(given, wrong, rtol=1e-4, atol=1e-9):
             raise Mistake(where + hint)
     row = int(np.argmax(~np.isclose(given, right, rtol=1e-4, atol=1e-6).all(1)))
+    k = int(np.argmax(~np.isclose(given[row], right[row], rtol=1e-4, atol=1e-6)))
+    said, wanted = apart(given[row, k], right[row, k])
     raise Mistake(
-        f"{where}update {row + 1} should be {short(right[row].round(4).tolist())}, and is "
-        f"{short(given[row].round(4).tolist())}."
+        f"{where}update {row + 1} should be {wanted} for weight {k}, and you return {said}."
     )
 
 
@@ -356,6 +370,8 @@ class _Job:
         with torch.no_grad():
             self.model.weight.copy_(torch.randn(1, 20, generator=draw))
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=peak, momentum=0.9)
+        self.limit = Limit(math.inf, "updates and losses")
+        self.optimizer.register_step_pre_hook(self.limit.hook)
         self.trace = LRTrace(self.optimizer)
         self.batches: list[int] = []  # their numbers, in the order of the updates
         self.before: list[torch.Tensor] = []  # the weights before each update
@@ -378,6 +394,7 @@ class _Job:
 
     def loss(self) -> float:
         """The expected loss of the present weights above the lowest there is."""
+        self.limit()
         return float((self.weights() * _SPREAD).square().sum()) / 2
 
 
@@ -394,6 +411,7 @@ def job(
     return process.model, process.optimizer, process.update, process.loss
 
 
+@checker()
 def check_flaws(flaws: Callable[[], set[str]]) -> None:
     """Exercise 4a: which of the statements A to G name a flaw of the experiment."""
     hints = {
@@ -428,6 +446,7 @@ class _Case:
         return self.peak * _recipe(t, self.total, self.sizes[1] * self.sizes[2], False)
 
 
+@checker()
 def check_train(train: Callable[..., Any]) -> None:
     """Exercise 4b: the run repaired, ``train(model, …, warmup_epochs, stop, saved)``."""
     for case in (_Case(0.05, (6, 5, 2), (7, 19)), _Case(0.02, (4, 6, 1), (13,))):
@@ -451,6 +470,7 @@ def _part(
 ) -> tuple[_Job, Any]:
     """Let the learner's function go on until `stop`, in a new process."""
     made = _Job(case.peak, 5, process)
+    made.limit.most = 100 * case.total
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
         parts = made.model, made.optimizer, made.update
@@ -497,22 +517,23 @@ def _expect_continued(part: _Job, whole: _Job, case: _Case, begin: int, stop: in
         raise Mistake(f"{where}the first update began from other weights. Save and load the model.")
     got, wanted = part.trace.lr[:, 0], whole.trace.lr[begin:stop, 0]
     if not np.array_equal(got, wanted):
-        if np.allclose(got, wanted, rtol=1e-9):
+        if same_rates(got, wanted):
             raise Mistake(
                 f"{where}the rate differs from that of an uninterrupted run in the last digits. "
                 f"Compute it from the step and the peak, not from the rate before."
             )
         restarted = np.append(wanted[0], case.plan()[1 : stop - begin])
-        if np.allclose(got, restarted, rtol=1e-9):
+        if same_rates(got, restarted):
             raise Mistake(
                 f"{where}after one update the rate went on from step 1, as if the run had just "
                 f"begun. The scheduler's counter belongs to what you save."
             )
         _runs.expect_resumed(got, case.plan(), begin, stop - begin, "rate", where)
         k = int(np.argmax(got != wanted))
+        given, right = apart(got[k], wanted[k])
         raise Mistake(
-            f"{where}update {begin + k} used the rate {got[k]:.4g}; without the crash it was "
-            f"{wanted[k]:.4g}. Build all objects first, then load what was saved of each."
+            f"{where}update {begin + k} used the rate {given}; without the crash it was "
+            f"{right}. Build all objects first, then load what was saved of each."
         )
     now = whole.before[stop] if stop < case.total else whole.weights()
     if not torch.equal(part.weights(), now):
@@ -542,14 +563,50 @@ class _Valley:
 
     def measure(self, rates: Any) -> np.ndarray:
         """Train anew with these rates; the sharpness before each update and after the last."""
-        x, y, out = 1e-6, 1.0, []
-        for rate in [*map(float, rates), 0.0]:
-            across = self.h + (self.k - self.h) * y * y
-            coupling, along = 2 * (self.k - self.h) * x * y, self.c + (self.k - self.h) * x * x
-            out.append((across + along) / 2 + math.hypot((across - along) / 2, coupling))
-            x, y = x - rate * across * x, y - rate * along * y
-            x, y = (max(-1e30, min(1e30, value)) for value in (x, y))  # diverged
-        return np.array(out)
+        return self.trainer()(rates)
+
+    def trainer(self, limited: bool = True) -> Measure:
+        """`measure`, which goes on from the last run as far as the rates are the same.
+
+        Whoever builds a warm-up step by step measures after each; to train anew each time would
+        take minutes.
+        """
+        calls = Limit(100_000 if limited else math.inf, "calls of measure")
+        asked = Limit(5_000_000 if limited else math.inf, "rates given to measure")
+        made = Limit(500_000 if limited else math.inf, "updates that measure made")
+        done: list[float] = []  # the rates of the last run
+        states = [(1e-6, 1.0)]  # (x, y) before each of its updates, and after the last
+        seen = [self._sharpness(1e-6, 1.0)]
+
+        def measure(rates: Any) -> np.ndarray:
+            rates = np.asarray(rates, dtype=float).ravel().tolist()
+            calls()
+            asked(len(rates))
+            kept = len(done)
+            if rates[:kept] != done:
+                pairs = enumerate(zip(rates, done, strict=False))
+                kept = next((i for i, (a, b) in pairs if a != b), min(len(rates), kept))
+            made(len(rates) - kept)
+            del done[kept:], states[kept + 1 :], seen[kept + 1 :]
+            for rate in rates[kept:]:
+                done.append(rate)
+                states.append(self._update(*states[-1], rate))
+                seen.append(self._sharpness(*states[-1]))
+            return np.array(seen)
+
+        return measure
+
+    def _sharpness(self, x: float, y: float) -> float:
+        """The largest eigenvalue of the Hessian."""
+        across = self.h + (self.k - self.h) * y * y
+        coupling, along = 2 * (self.k - self.h) * x * y, self.c + (self.k - self.h) * x * x
+        return (across + along) / 2 + math.hypot((across - along) / 2, coupling)
+
+    def _update(self, x: float, y: float, rate: float) -> tuple[float, float]:
+        across = self.h + (self.k - self.h) * y * y
+        along = self.c + (self.k - self.h) * x * x
+        x, y = x - rate * across * x, y - rate * along * y
+        return max(-1e30, min(1e30, x)), max(-1e30, min(1e30, y))  # diverged
 
     def product(self, rates: np.ndarray, rest: int = 50) -> np.ndarray:
         """The rate times the sharpness, at every update with `rates` and at some at the peak."""
@@ -572,7 +629,8 @@ class _Valley:
     def shortest(self) -> int:
         """Steps below the peak if every rate is as large as it may be."""
         rates: list[float] = []
-        while self.peak * (now := self.measure(rates)[-1]) >= 2:
+        measure = self.trainer()
+        while self.peak * (now := measure(rates)[-1]) >= 2:
             rates.append(1.9999 / now)
         return len(rates)
 
@@ -588,7 +646,7 @@ _VALLEYS = (
 
 def model() -> tuple[Measure, float]:
     """The first of the checker's models, to look at: ``measure(rates)`` and the peak."""
-    return _VALLEYS[0].measure, _VALLEYS[0].peak
+    return _VALLEYS[0].trainer(limited=False), _VALLEYS[0].peak
 
 
 def _expect_stable(product: np.ndarray, n: int, peak: float, what: str) -> None:
@@ -603,16 +661,18 @@ def _expect_stable(product: np.ndarray, n: int, peak: float, what: str) -> None:
         hint = "The peak comes before the sharpness is below 2 / peak."
     else:
         hint = "The rate rises faster there than the sharpness falls."
+    shown = "2" if product[t] == 2 else apart(product[t], 2, 3)[0]
     raise Mistake(
-        f"{what}at update {t} the rate times the sharpness is {product[t]:.3g}. {hint} (The peak "
+        f"{what}at update {t} the rate times the sharpness is {shown}. {hint} (The peak "
         f"of this model is {peak:g}.)"
     )
 
 
+@checker()
 def check_shortest_line(shortest_line: Callable[[Measure, float], int]) -> None:
     """Exercise 5a: ``shortest_line(measure, peak)``, the length of a linear warm-up."""
     for valley in _VALLEYS:
-        answer = call(shortest_line, valley.measure, valley.peak)
+        answer = call(shortest_line, valley.trainer(), valley.peak)
         try:
             if isinstance(answer, bool):
                 raise TypeError
@@ -633,35 +693,52 @@ def check_shortest_line(shortest_line: Callable[[Measure, float], int]) -> None:
     passed("as short as a straight line from peak / n can be, on five models.")
 
 
+def _why_long(rates: np.ndarray, valley: _Valley) -> str:
+    """Where a stable plan, whose last rate is below the peak, loses its updates."""
+    sharpness = valley.measure(rates)[:-1]
+    product = rates * sharpness
+    ready = valley.peak * sharpness < 2
+    if ready.any() and not (ready & (product < 1.8)).any() and product[~ready].min(initial=2) > 1.8:
+        k = int(np.argmax(ready))
+        return (
+            f"Your rates below the peak are large enough. But at update {k} the peak itself is "
+            f"below the limit, peak times sharpness is {apart(valley.peak * sharpness[k], 2)[0]}, "
+            f"and your plan has {len(rates) - k} more updates below it. The margin that you keep "
+            f"there is not needed at the peak: go to it as soon as it is below 2."
+        )
+    k = int(product.argmin())
+    far = ", far from 2" if product[k] < 1.8 else ": each a little below 2, and it adds up"
+    return f"At update {k} your rate times the sharpness was {apart(product[k], 2, 3)[0]}{far}."
+
+
+@checker()
 def check_plan(plan: Callable[[Measure, float], Any]) -> None:
     """Exercise 5b: ``plan(measure, peak)``, the rates of a warm-up of any shape."""
     told = []
     for valley in _VALLEYS:
-        answer = call(plan, valley.measure, valley.peak)
+        answer = call(plan, valley.trainer(), valley.peak)
         try:
             rates = np.asarray(answer, dtype=float)
         except (TypeError, ValueError, RuntimeError):
             rates = np.zeros((0, 0))
         if rates.ndim != 1 or len(rates) > 100_000:
             raise Mistake(f"return a list of rates, not {short(answer)}.")
-        if not ((rates > 0) & (rates <= valley.peak * (1 + 1e-9))).all():
-            k = int(np.argmax(~((rates > 0) & (rates <= valley.peak * (1 + 1e-9)))))
+        allowed = (rates > 0) & (rates <= valley.peak * (1 + 1e-6))
+        if not allowed.all():
+            k = int(np.argmin(allowed))
             raise Mistake(
-                f"your rate of update {k} is {rates[k]:g}. All should be above 0 and at most the "
-                f"peak, {valley.peak:g}."
+                f"your rate of update {k} is {apart(rates[k], valley.peak)[0]}. "
+                f"All should be above 0 and at most the peak, {valley.peak:g}."
             )
-        below = np.flatnonzero(rates < valley.peak * (1 - 1e-9))
+        below = np.flatnonzero(rates < valley.peak * (1 - 1e-6))
         n = int(below[-1]) + 1 if below.size else 0
         what = f"with {n} steps below the peak, "
         _expect_stable(valley.product(rates), n, valley.peak, what)
         best = valley.shortest()
         if n > 1.2 * best:
-            product = valley.product(rates)[:n]
-            k = int(product.argmin())
             raise Mistake(
-                f"{what}the run is stable, and {best} would do; 1.2 times that is allowed. At "
-                f"update {k} your rate times the sharpness was {product[k]:.2g}, far from 2. (The "
-                f"peak of this model is {valley.peak:g}.)"
+                f"{what}the run is stable, and {best} would do; 1.2 times that is allowed. "
+                f"{_why_long(rates[:n], valley)} (The peak of this model is {valley.peak:g}.)"
             )
         told.append(f"{n} ({best})")
     passed(f"steps below the peak, and the fewest there can be: {', '.join(told)}.")

@@ -2,13 +2,13 @@
 # # Exercises to chapter 1: the fixed learning rate
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Five exercises, 12 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Five exercises, 12 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import lrlib
 import numpy as np
 from lrlib import Constant
-from lrlib.exercises import fixed_learning_rate as check
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "limit-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 1. The limit of a matrix (2 points)
@@ -30,7 +30,9 @@ def limit(hessian, momentum):
 
 
 # %% nbgrader={"grade": true, "grade_id": "limit-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_limit(limit)
+from lrlib.exercises.fixed_learning_rate import check_limit
+
+check_limit(limit)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "floor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. A budget for noise (2 points)
@@ -57,7 +59,9 @@ def rate_for_floor(target, h, c, batch_size):
 
 
 # %% nbgrader={"grade": true, "grade_id": "floor-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_rate_for_floor(rate_for_floor)
+from lrlib.exercises.fixed_learning_rate import check_rate_for_floor
+
+check_rate_for_floor(rate_for_floor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "choose-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. Choosing a rate from a sweep (3 points)
@@ -82,7 +86,9 @@ def choose(rates, losses):
 
 
 # %% nbgrader={"grade": true, "grade_id": "choose-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_choose_rate(choose)
+from lrlib.exercises.fixed_learning_rate import check_choose_rate
+
+check_choose_rate(choose)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 4. What is wrong with this experiment? (3 points)
@@ -118,7 +124,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.fixed_learning_rate import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "compare-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now repair it. Return an array with one difference for each seed, in the order of `seeds`, positive
@@ -134,7 +142,9 @@ def compare(train, rate_a, rate_b, seeds):
 
 
 # %% nbgrader={"grade": true, "grade_id": "compare-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_compare(compare)
+from lrlib.exercises.fixed_learning_rate import check_compare
+
+check_compare(compare)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "beat-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 5. Beat the fixed rate (2 points, open-ended)
@@ -156,4 +166,6 @@ def my_shape():
 
 
 # %% nbgrader={"grade": true, "grade_id": "beat-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_beats_constant(my_shape)
+from lrlib.exercises.fixed_learning_rate import check_beats_constant
+
+check_beats_constant(my_shape)

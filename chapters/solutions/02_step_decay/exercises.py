@@ -2,11 +2,11 @@
 # # Exercises to chapter 2: step decay
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Four exercises, 10 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Four exercises, 10 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from lrlib import LRTrace, MultiStepDecay, ScheduledLR
-from lrlib.exercises import step_decay as check
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 1. A loop as a function (2 points)
@@ -23,7 +23,8 @@ from lrlib.exercises import step_decay as check
 # ```
 #
 # Write the *factor* at step `t`, the rate over its peak, as a function of `t` alone. The checker asks
-# for the steps in several orders. Do not call `lrlib.StepDecay`.
+# for the steps in several orders, and late in a long run. Do not call `lrlib.StepDecay`, nor any other
+# shape of `lrlib`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "factor", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -35,7 +36,9 @@ def factor(t, step_size, gamma):
 
 
 # %% nbgrader={"grade": true, "grade_id": "factor-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_factor(factor)
+from lrlib.exercises.step_decay import check_factor
+
+check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "epochs-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. A recipe in epochs (2 points)
@@ -64,7 +67,9 @@ def to_steps(epochs, examples, batch_size, drop_last):
 
 
 # %% nbgrader={"grade": true, "grade_id": "epochs-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_to_steps(to_steps)
+from lrlib.exercises.step_decay import check_to_steps
+
+check_to_steps(to_steps)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. What is wrong with this experiment? (3 points)
@@ -111,7 +116,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.step_decay import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "fair-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The plot was right and the run was not, because the plot showed a plan. Write a run that reports what
@@ -135,7 +142,9 @@ def fair_run(make_optimizer, shape, steps):
 
 
 # %% nbgrader={"grade": true, "grade_id": "fair-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_fair_run(fair_run)
+from lrlib.exercises.step_decay import check_fair_run
+
+check_fair_run(fair_run)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "two-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 4. The best two drops (3 points, open-ended)
@@ -158,4 +167,6 @@ def two_drops():
 
 
 # %% nbgrader={"grade": true, "grade_id": "two-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_two_drops(two_drops)
+from lrlib.exercises.step_decay import check_two_drops
+
+check_two_drops(two_drops)

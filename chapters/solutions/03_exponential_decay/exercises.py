@@ -2,13 +2,13 @@
 # # Exercises to chapter 3: exponential, inverse-time and polynomial decay
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Four exercises, 11 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Four exercises, 11 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import numpy as np
 import torch
 from lrlib import PolynomialDecay, lab
-from lrlib.exercises import exponential_decay as check
 from torch.optim.lr_scheduler import ExponentialLR, PolynomialLR
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "epoch-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -27,7 +27,9 @@ def per_step(gamma_per_epoch, steps_per_epoch):
 
 
 # %% nbgrader={"grade": true, "grade_id": "epoch-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_per_step(per_step)
+from lrlib.exercises.exponential_decay import check_per_step
+
+check_per_step(per_step)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "final-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Another recipe gives the end: the factor is 1 at step 0, `final_factor` at step `total_iters`, and each
@@ -44,7 +46,9 @@ def gamma_to(final_factor, total_iters):
 
 
 # %% nbgrader={"grade": true, "grade_id": "final-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_gamma_to(gamma_to)
+from lrlib.exercises.exponential_decay import check_gamma_to
+
+check_gamma_to(gamma_to)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. Polynomial decay from its formula (2 points)
@@ -53,7 +57,7 @@ check.check_gamma_to(gamma_to)
 #
 # $t$ is the step, $T$ is `total_iters`, $p$ is `power`, a number above 0, and $m$ is `min_factor`. From
 # step $T$ on the factor stays where it is; the formula alone does something else there, and what it does
-# depends on $p$. Return the factor. Do not call `lrlib.PolynomialDecay`.
+# depends on $p$. Return the factor. Do not call `lrlib.PolynomialDecay`, nor any other shape of `lrlib`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "factor", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -66,7 +70,9 @@ def factor(t, total_iters, power, min_factor):
 
 
 # %% nbgrader={"grade": true, "grade_id": "factor-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_factor(factor)
+from lrlib.exercises.exponential_decay import check_factor
+
+check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. What is wrong with this experiment? (4 points)
@@ -138,7 +144,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.exponential_decay import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "repair-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now repair it, the schedule first. Return a scheduler for `optimizer` that is stepped after every batch
@@ -155,7 +163,9 @@ def straight_line(optimizer, epochs, batches):
 
 
 # %% nbgrader={"grade": true, "grade_id": "repair-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_straight_line(straight_line)
+from lrlib.exercises.exponential_decay import check_straight_line
+
+check_straight_line(straight_line)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "compare-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Then the comparison. `a` and `b` are schedules, as `train` takes them. Each gets the peak, of all in
@@ -185,7 +195,9 @@ def compare(train, a, b, peaks, tuning_seeds, test_seeds):
 
 
 # %% nbgrader={"grade": true, "grade_id": "compare-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_compare(compare)
+from lrlib.exercises.exponential_decay import check_compare
+
+check_compare(compare)
 
 
 # %% nbgrader={"grade": false, "grade_id": "verdict", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -228,4 +240,6 @@ def for_both(total_iters):
 
 
 # %% nbgrader={"grade": true, "grade_id": "both-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_for_both(for_both)
+from lrlib.exercises.exponential_decay import check_for_both
+
+check_for_both(for_both)

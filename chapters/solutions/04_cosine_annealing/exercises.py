@@ -2,7 +2,8 @@
 # # Exercises to chapter 4: cosine annealing
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Four exercises, 11 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Four exercises, 11 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -10,7 +11,6 @@ import math
 import numpy as np
 import torch
 from lrlib import Constant, CosineAnnealing, PolynomialDecay, ScheduledLR, lab
-from lrlib.exercises import cosine_annealing as check
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR
 #
 # Write the *factor* at step `t`, the rate over its peak $\eta_{\max}$. It begins at 1, reaches
 # `min_factor` at step `T_max`, and stays there, however long the run goes on. Do not call
-# `lrlib.CosineAnnealing`.
+# `lrlib.CosineAnnealing`, nor any other shape of `lrlib`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "factor", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -35,7 +35,9 @@ def factor(t, T_max, min_factor):
 
 
 # %% nbgrader={"grade": true, "grade_id": "factor-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_factor(factor)
+from lrlib.exercises.cosine_annealing import check_factor
+
+check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "share-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. How long does it stay high? (3 points)
@@ -63,7 +65,9 @@ def cosine_share(level):
 
 
 # %% nbgrader={"grade": true, "grade_id": "cosine-share-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_cosine_share(cosine_share)
+from lrlib.exercises.cosine_annealing import check_cosine_share
+
+check_cosine_share(cosine_share)
 
 
 # %% nbgrader={"grade": false, "grade_id": "linear-share", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -75,7 +79,9 @@ def linear_share(level):
 
 
 # %% nbgrader={"grade": true, "grade_id": "linear-share-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_linear_share(linear_share)
+from lrlib.exercises.cosine_annealing import check_linear_share
+
+check_linear_share(linear_share)
 
 
 # %% nbgrader={"grade": false, "grade_id": "exponential-share", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -87,7 +93,9 @@ def exponential_share(level, final_factor):
 
 
 # %% nbgrader={"grade": true, "grade_id": "exponential-share-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_exponential_share(exponential_share)
+from lrlib.exercises.cosine_annealing import check_exponential_share
+
+check_exponential_share(exponential_share)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. What is wrong with this experiment? (3 points)
@@ -176,7 +184,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.cosine_annealing import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "fair-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Write what `careless` should have been. Return a scheduler of `optimizer`, which is stepped after every
@@ -200,7 +210,9 @@ def fair(optimizer, name, epochs, batches, min_factor):
 
 
 # %% nbgrader={"grade": true, "grade_id": "fair-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_fair(fair)
+from lrlib.exercises.cosine_annealing import check_fair
+
+check_fair(fair)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "again-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Run the comparison again. What would you write now?
@@ -233,4 +245,6 @@ def longer():
 
 
 # %% nbgrader={"grade": true, "grade_id": "longer-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_longer(longer)
+from lrlib.exercises.cosine_annealing import check_longer
+
+check_longer(longer)

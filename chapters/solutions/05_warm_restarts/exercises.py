@@ -2,15 +2,15 @@
 # # Exercises to chapter 5: warm restarts
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Five exercises, 13 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Five exercises, 13 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
 
 import numpy as np
 import torch
-from lrlib import Constant, CosineAnnealing, ScheduledLR, WarmRestarts, lab
-from lrlib.exercises import warm_restarts as check
+from lrlib import Constant, CosineAnnealing, ScheduledLR, WarmRestarts
 from scipy import stats
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -23,7 +23,8 @@ from scipy import stats
 #
 # Write the factor at step `t` as a function of `t` alone. `T_0` and `T_mult` are whole numbers, 1 or
 # more. The formula is the easy part: which cycle does `t` belong to, and how far into it is it? The
-# checker asks for the steps in several orders, and for long runs. Do not call `lrlib.WarmRestarts`.
+# checker asks for the steps in several orders, and for long runs. Do not call `lrlib.WarmRestarts`,
+# nor any other shape of `lrlib`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "factor", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -38,7 +39,9 @@ def factor(t, T_0, T_mult):
 
 
 # %% nbgrader={"grade": true, "grade_id": "factor-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_factor(factor)
+from lrlib.exercises.warm_restarts import check_factor
+
+check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "plan-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. A run that ends where a cycle does (2 points)
@@ -61,7 +64,9 @@ def first_cycle(total_steps, T_mult, cycles):
 
 
 # %% nbgrader={"grade": true, "grade_id": "plan-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_first_cycle(first_cycle)
+from lrlib.exercises.warm_restarts import check_first_cycle
+
+check_first_cycle(first_cycle)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. What is wrong with this experiment? (3 points)
@@ -99,15 +104,12 @@ def careless(start, T_0, cycles, peaks, tuning_seeds, seeds):
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless-run", "locked": true, "schema_version": 3, "solution": false, "task": false}
-settings = {
-    "T_0": 75,
-    "cycles": 4,
-    "peaks": [0.05, 0.1, 0.2, 0.4, 0.8],
-    "tuning_seeds": lab.seeds(4, "tune"),
-    "seeds": lab.seeds(20),
-}
-gain = careless(check.start, **settings)
+from lrlib.exercises.warm_restarts import colleague, start
+
+settings = colleague()  # T_0, cycles, peaks, tuning_seeds and seeds
+gain = careless(start, **settings)
 half = stats.sem(gain) * stats.t.ppf(0.975, gain.size - 1)  # 95 % interval
+print({name: settings[name] for name in ("T_0", "cycles", "peaks")})
 print(f"restarts lower the loss by {gain.mean():.3f} ± {half:.3f}")
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "flaws-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -131,7 +133,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.warm_restarts import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "compare-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now repair it. The arguments and the meaning of what is returned stay as they are: one difference for
@@ -168,7 +172,9 @@ def compare(start, T_0, cycles, peaks, tuning_seeds, seeds):
 
 
 # %% nbgrader={"grade": true, "grade_id": "compare-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_compare(compare, settings)
+from lrlib.exercises.warm_restarts import check_compare, colleague
+
+check_compare(compare, colleague())
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "predict-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 4. An ensemble of snapshots (3 points)
@@ -199,12 +205,14 @@ def predict(models, inputs):
 
 
 # %% nbgrader={"grade": true, "grade_id": "predict-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_predict(predict)
+from lrlib.exercises.warm_restarts import check_predict
+
+check_predict(predict)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "anytime-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 5. Good whenever it is stopped (3 points, open-ended)
 #
-# On the noisy quadratic with batches of 256, `lab.NoisyQuadratic(batch_size=256)`, a run may go on for
+# On the noisy quadratic with batches of 256, `lrlib.lab.NoisyQuadratic(batch_size=256)`, a run may go on for
 # 1,000 steps, or be stopped after 200, or after 500. Which of the three it will be, nobody knows when it
 # starts. Wherever it stops, its loss is divided by that of a cosine that was planned for this stop and has
 # the best peak for it. The worst of the three ratios is your score. At most 1 is asked for: wherever it
@@ -241,4 +249,6 @@ def anytime():
 
 
 # %% nbgrader={"grade": true, "grade_id": "anytime-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_anytime(anytime)
+from lrlib.exercises.warm_restarts import check_anytime
+
+check_anytime(anytime)

@@ -2,14 +2,14 @@
 # # Exercises to chapter 6: cyclical learning rates
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Five exercises, 13 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Five exercises, 13 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from lrlib import Cyclical, PolynomialDecay, ScheduledLR, lab
-from lrlib.exercises import cyclical as check
 from lrlib.lab import figures
 
 figures.use_style()
@@ -24,8 +24,8 @@ figures.use_style()
 # 0.5, 0.75, 1, 0.875, 0.75, 0.625, 0.5, 0.75, 1, …
 #
 # Write the factor at step `t` as a function of its arguments. Smith's formula for it (2017, section 3) has as
-# many steps down as up; here the two may differ. The checker asks for the steps in several orders. Do not call
-# `lrlib.Cyclical`.
+# many steps down as up; here the two may differ. The checker asks for the steps in several orders, and late in a
+# long run. Do not call `lrlib.Cyclical`, nor any other shape of `lrlib`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "factor", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -42,7 +42,9 @@ def factor(t, min_factor, step_size_up, step_size_down):
 
 
 # %% nbgrader={"grade": true, "grade_id": "factor-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_factor(factor)
+from lrlib.exercises.cyclical import check_factor
+
+check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "sizes-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. Cycles that end with the run (2 points)
@@ -71,7 +73,9 @@ def step_sizes(total_steps, cycles):
 
 
 # %% nbgrader={"grade": true, "grade_id": "sizes-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_step_sizes(step_sizes)
+from lrlib.exercises.cyclical import check_step_sizes
+
+check_step_sizes(step_sizes)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "bounds-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. Read a range test (3 points)
@@ -81,7 +85,9 @@ check.check_step_sizes(step_sizes)
 # (made up, so that the right answer is known).
 
 # %% nbgrader={"grade": false, "grade_id": "range-test", "locked": true, "schema_version": 3, "solution": false, "task": false}
-rates, losses = check.range_test(noise=0.1)
+from lrlib.exercises.cyclical import range_test
+
+rates, losses = range_test(noise=0.1)
 fig, ax = plt.subplots()
 ax.plot(rates, losses, ".", color="black", markersize=3)
 ax.set(xscale="log", xlabel="learning rate", ylabel="training loss (nats)", ylim=(0, 4))
@@ -119,7 +125,9 @@ def bounds(rates, losses):
 
 
 # %% nbgrader={"grade": true, "grade_id": "bounds-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_bounds(bounds)
+from lrlib.exercises.cyclical import check_bounds
+
+check_bounds(bounds)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 4. What is wrong with this experiment? (3 points)
@@ -154,13 +162,15 @@ def fixed(start, peak, seed, epochs, batches, cycles):
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless-run", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.cyclical import start
+
 sizes = {"epochs": 6, "batches": 40, "cycles": 2}
 peaks = [0.18, 0.35, 0.5, 0.7, 1.0, 1.4, 1.8]
 tuning_seeds, seeds = lab.seeds(4, "tune"), lab.seeds(12)
 
 
 def losses(run, peak, seeds):
-    return np.array([run(check.start, peak, seed, **sizes) for seed in seeds])
+    return np.array([run(start, peak, seed, **sizes) for seed in seeds])
 
 
 def tuned(run):
@@ -195,7 +205,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.cyclical import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "run-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Write what `careless` should have been: a run of `epochs * batches` updates, filled by `cycles` whole cycles.
@@ -220,7 +232,9 @@ def run(start, peak, seed, epochs, batches, cycles):
 
 
 # %% nbgrader={"grade": true, "grade_id": "run-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_run(run)
+from lrlib.exercises.cyclical import check_run
+
+check_run(run)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "again-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now every rival gets its best peak. There are two more of them: one that climbs for 80 updates and falls for
@@ -298,4 +312,6 @@ def train(model, optimizer, update, shape, stop, saved):
 
 
 # %% nbgrader={"grade": true, "grade_id": "train-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_train(train)
+from lrlib.exercises.cyclical import check_train
+
+check_train(train)

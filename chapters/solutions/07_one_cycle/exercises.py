@@ -2,7 +2,8 @@
 # # Exercises to chapter 7: one-cycle
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Five exercises, 14 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Five exercises, 14 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -11,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from lrlib import Constant, OneCycle, PolynomialDecay, ScheduledLR, lab
-from lrlib.exercises import one_cycle as check
 from lrlib.lab import figures
 
 figures.use_style()
@@ -27,7 +27,7 @@ figures.use_style()
 # between two steps, and none of them has the factor 1.
 #
 # Write the factor at step `t`, from 0 to `total_steps - 1`. In the checker's tests the peak lies after step 0
-# and before the last step. Do not call `lrlib.OneCycle`.
+# and before the last step. Do not call `lrlib.OneCycle`, nor any other shape of `lrlib`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "factor", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -46,7 +46,9 @@ def factor(t, total_steps, pct_start, div_factor, final_div_factor):
 
 
 # %% nbgrader={"grade": true, "grade_id": "factor-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_factor(factor)
+from lrlib.exercises.one_cycle import check_factor
+
+check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "steady-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. Momentum as a shape (3 points)
@@ -77,13 +79,17 @@ def steady(shape, high, low, momentum):
 
 
 # %% nbgrader={"grade": true, "grade_id": "steady-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_steady(steady)
+from lrlib.exercises.one_cycle import check_steady
+
+check_steady(steady)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "compare-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # How good is the replacement? The noisy quadratic says it exactly, for 1,000 steps and batches of 16. Each of
 # the three gets its best peak.
 
 # %% nbgrader={"grade": false, "grade_id": "compare", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.one_cycle import best_loss
+
 shape = OneCycle(1000)
 factors, fixed_momentum = shape.sample(1000), np.full(1000, 0.9)
 rivals = {
@@ -98,7 +104,7 @@ fig, ax = plt.subplots()
 for (name, (rates, momenta)), style in zip(
     rivals.items(), ("-", ":", "--"), strict=True
 ):
-    peak, loss = check.best_loss(rates, momenta)
+    peak, loss = best_loss(rates, momenta)
     print(f"{name}: loss {loss:.5f} (peak {peak:.3f})")
     ax.plot(peak * rates / (1 - momenta), style, label=name)
 ax.set(xlabel="step", ylabel="effective rate")
@@ -124,7 +130,9 @@ def least_div_factor(high, low):
 
 
 # %% nbgrader={"grade": true, "grade_id": "least-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_least_div_factor(least_div_factor)
+from lrlib.exercises.one_cycle import check_least_div_factor
+
+check_least_div_factor(least_div_factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "needed-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. A speed-up (3 points)
@@ -155,7 +163,9 @@ def updates_needed(budgets, errors, target):
 
 
 # %% nbgrader={"grade": true, "grade_id": "needed-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_updates_needed(updates_needed)
+from lrlib.exercises.one_cycle import check_updates_needed
+
+check_updates_needed(updates_needed)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "speed-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now with seeds. `ours` and `rival` have one row for each of nine seeds and one column for each budget; a row of
@@ -186,7 +196,9 @@ def speed_up(budgets, ours, rival, target):
 
 
 # %% nbgrader={"grade": true, "grade_id": "speed-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_speed_up(speed_up)
+from lrlib.exercises.one_cycle import check_speed_up
+
+check_speed_up(speed_up)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 4. What is wrong with this experiment? (3 points)
@@ -218,13 +230,15 @@ def fixed(start, peak, seed, epochs, batches):
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless-run", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.one_cycle import start
+
 seed = lab.seeds(1)[0]
 losses = {}
 for peak in (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6):
-    losses[peak] = careless(check.start, peak, seed, epochs=4, batches=40)
+    losses[peak] = careless(start, peak, seed, epochs=4, batches=40)
     print(f"one-cycle, peak {peak}: {losses[peak]:.4f} after 160 updates")
 best = min(losses, key=losses.get)
-usual = fixed(check.start, 0.02, seed, epochs=40, batches=40)  # 0.02, as always
+usual = fixed(start, 0.02, seed, epochs=40, batches=40)  # 0.02, as always
 print(f"\nfixed rate: {usual:.4f} after 1600 updates")
 print(f"one-cycle: {losses[best]:.4f} after 160 updates, at its best peak, {best}")
 
@@ -253,7 +267,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.one_cycle import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "run-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Write what `careless` should have been: a run of `epochs * batches` updates with one cycle that ends with the run.
@@ -276,7 +292,9 @@ def run(start, peak, seed, epochs, batches):
 
 
 # %% nbgrader={"grade": true, "grade_id": "run-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_run(run)
+from lrlib.exercises.one_cycle import check_run
+
+check_run(run)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "again-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now measure with what you have: the runs from this exercise, the speed-up from exercise 3. There are five budgets and nine
@@ -287,12 +305,15 @@ check.check_run(run)
 
 
 # %% nbgrader={"grade": false, "grade_id": "again", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.one_cycle import start
+
+
 def table(run, shape=None):
     """Losses, one row for each seed, at the peak that is best for the budget."""
     quadratic, rows = lab.NoisyQuadratic(batch_size=16), []
     for n in budgets:
         peak = 0.02 if shape is None else quadratic.tune(shape(n), n)[0]
-        rows.append([run(check.start, peak, seed, 1, n) for seed in lab.seeds(9)])
+        rows.append([run(start, peak, seed, 1, n) for seed in lab.seeds(9)])
     return np.transpose(rows)
 
 
@@ -341,7 +362,9 @@ def price(a, b, h, c):
 
 
 # %% nbgrader={"grade": true, "grade_id": "price-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_price(price)
+from lrlib.exercises.one_cycle import check_price
+
+check_price(price)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "landscape-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # What sign does the price have if the rates rise, $a < b$? Take any schedule that rises somewhere and swap two
@@ -374,7 +397,9 @@ def landscape(x):
 
 
 # %% nbgrader={"grade": true, "grade_id": "landscape-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_landscape(landscape)
+from lrlib.exercises.one_cycle import check_landscape
+
+check_landscape(landscape)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "landscape-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Your loss pays for a rise because of what happens in the first steps. How would you find out whether a network does

@@ -2,13 +2,13 @@
 # # Exercises to chapter 8: warm-up
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Five exercises, 15 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Five exercises, 15 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import matplotlib.pyplot as plt
 import numpy as np
 from lrlib import CosineAnnealing, ScheduledLR, Warmup, lab
-from lrlib.exercises import warmup as check
 from lrlib.lab import figures
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
@@ -22,7 +22,7 @@ figures.use_style()
 #
 # 0.25, 0.5, 0.75, 1, 1, 1, …
 #
-# Write the factor at step `t`. Do not call `lrlib.Warmup`.
+# Write the factor at step `t`. Do not call `lrlib.Warmup`, nor any other shape of `lrlib`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "factor", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -34,7 +34,9 @@ def factor(t, n):
 
 
 # %% nbgrader={"grade": true, "grade_id": "factor-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_factor(factor)
+from lrlib.exercises.warmup import check_factor
+
+check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "recipe-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. Warm-up and cosine (2 points)
@@ -66,7 +68,9 @@ def recipe(total_steps, n, from_zero):
 
 
 # %% nbgrader={"grade": true, "grade_id": "recipe-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_recipe(recipe)
+from lrlib.exercises.warmup import check_recipe
+
+check_recipe(recipe)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "updates-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. Adam's first updates (3 points)
@@ -103,7 +107,9 @@ def updates(gradients, beta1, beta2, correct):
 
 
 # %% nbgrader={"grade": true, "grade_id": "updates-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_updates(updates)
+from lrlib.exercises.warmup import check_updates
+
+check_updates(updates)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "noise-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now gradients that are nothing but noise: whatever the updates do here, they do it for nothing. Before you run the
@@ -132,7 +138,7 @@ plt.show()
 # ## 4. What is wrong with this experiment? (4 points)
 #
 # A colleague asks whether warm-up and cosine beat a fixed rate, on a linear regression with noise.
-# `check.job(peak, seed)` begins a process. It returns a model, its optimizer (SGD with momentum 0.9 whose rate is
+# `job(peak, seed)` begins a process. It returns a model, its optimizer (SGD with momentum 0.9 whose rate is
 # `peak`), and two functions: `update(t)` makes one update with batch number `t`, `loss()` is the loss in excess of the
 # lowest there is. A run has 12 epochs of 16 batches, and 2 epochs of warm-up. The machine is taken away after 70
 # updates, and a new process goes on from what was saved.
@@ -166,6 +172,8 @@ def fixed(model, optimizer, update, epochs, batches, warmup_epochs, stop, saved)
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless-run", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.warmup import job
+
 peaks = [0.005, 0.01, 0.02, 0.04, 0.08]
 tuning_seeds, seeds = lab.seeds(4, "tune"), lab.seeds(12)
 
@@ -173,7 +181,7 @@ tuning_seeds, seeds = lab.seeds(4, "tune"), lab.seeds(12)
 def final_loss(run, peak, seed):
     saved = None
     for stop in (70, 192):
-        model, optimizer, update, loss = check.job(peak, seed)
+        model, optimizer, update, loss = job(peak, seed)
         saved = run(model, optimizer, update, 12, 16, 2, stop, saved)
     return loss()
 
@@ -214,7 +222,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.warmup import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "train-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Write what `careless` should have been. The warm-up takes `warmup_epochs * batches` updates and wastes none, the cosine
@@ -245,7 +255,9 @@ def train(model, optimizer, update, epochs, batches, warmup_epochs, stop, saved)
 
 
 # %% nbgrader={"grade": true, "grade_id": "train-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_train(train)
+from lrlib.exercises.warmup import check_train
+
+check_train(train)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "again-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now every rival gets its best peak, and there is a third: the cosine alone. Which part of the gain do you
@@ -285,7 +297,9 @@ for name, run in {"cosine": cosine_alone, "warm-up and cosine": train}.items():
 # each update and after the last, an array of shape `(len(rates) + 1,)`.
 
 # %% nbgrader={"grade": false, "grade_id": "model", "locked": true, "schema_version": 3, "solution": false, "task": false}
-measure, peak = check.model()
+from lrlib.exercises.warmup import model
+
+measure, peak = model()
 fig, ax = plt.subplots()
 for share in (5, 20, 80):
     sharpness = measure(np.full(400, peak / share))
@@ -328,13 +342,17 @@ def shortest_line(measure, peak):
 
 
 # %% nbgrader={"grade": true, "grade_id": "line-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_shortest_line(shortest_line)
+from lrlib.exercises.warmup import check_shortest_line
+
+check_shortest_line(shortest_line)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "plan-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # A line is not the shortest way up. Return the rates of a warm-up of any shape, a list of numbers above 0 and at
 # most the peak; after the last of them the rate is the peak. Again the rate times the sharpness is to be below 2 at
 # every update. At most 1.2 times as many updates may lie below the peak as in the shortest warm-up there is, which the
-# checker knows. You may measure as often as you like. Where the peak is stable from the start, the list is empty.
+# checker knows. That leaves room for a margin of some percent in the rates below the peak, and none at the peak itself: from
+# the first update on at which the peak times the sharpness is below 2, use the peak. You may measure after every update, and
+# several times. Where the peak is stable from the start, the list is empty.
 
 
 # %% nbgrader={"grade": false, "grade_id": "plan", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -351,7 +369,9 @@ def plan(measure, peak):
 
 
 # %% nbgrader={"grade": true, "grade_id": "plan-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_plan(plan)
+from lrlib.exercises.warmup import check_plan
+
+check_plan(plan)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "both-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Both warm-ups on the model of the figure: the rates, and how far each stays below the limit.

@@ -2,7 +2,8 @@
 # # Exercises to chapter 9: the learning-rate finder
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Five exercises, 14 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Five exercises, 14 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import copy
@@ -13,7 +14,6 @@ import numpy as np
 import torch
 from lrlib import lab, training_step
 from lrlib import lr_finder as finder
-from lrlib.exercises import lr_finder as check
 from lrlib.lab import figures
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -38,7 +38,9 @@ def rates(start_lr, end_lr, num_iter):
 
 
 # %% nbgrader={"grade": true, "grade_id": "rates-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_rates(rates)
+from lrlib.exercises.lr_finder import check_rates
+
+check_rates(rates)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "test-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. The test (3 points)
@@ -77,7 +79,9 @@ def range_test(optimizer, train_step, rates):
 
 
 # %% nbgrader={"grade": true, "grade_id": "test-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_range_test(range_test)
+from lrlib.exercises.lr_finder import check_range_test
+
+check_range_test(range_test)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "trace-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 3. Leave no trace (3 points)
@@ -119,7 +123,9 @@ def without_trace(model, optimizer, test):
 
 
 # %% nbgrader={"grade": true, "grade_id": "trace-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_without_trace(without_trace)
+from lrlib.exercises.lr_finder import check_without_trace
+
+check_without_trace(without_trace)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "digits-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Your three functions make a finder. Here it tests a network on handwritten digits, twice from the same
@@ -166,6 +172,9 @@ print(f"rate now {optimizer.param_groups[0]['lr']}, first loss {train_step():.2f
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.lr_finder import curve
+
+
 def careless(rates, losses):
     keep = np.isfinite(losses)
     rates, losses = rates[keep], losses[keep]
@@ -177,7 +186,7 @@ def careless(rates, losses):
     return rates[np.argmin(slope[10:-5])]
 
 
-example, its_losses, right = check.curve()
+example, its_losses, right = curve()
 print(f"right {right:.2g}, suggested {careless(example, its_losses):.2g}")
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "flaws-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -202,7 +211,9 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.lr_finder import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "suggest-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Write what `careless` should have been. The checker knows the right answer on ten made-up curves, and allows a factor
@@ -230,7 +241,9 @@ def suggest(rates, losses):
 
 
 # %% nbgrader={"grade": true, "grade_id": "suggest-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_suggest(suggest)
+from lrlib.exercises.lr_finder import check_suggest
+
+check_suggest(suggest)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "both-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The curve of above with both answers, and your answer to the test on the digits.
@@ -257,7 +270,7 @@ print(f"on the digits: {suggest(tried, losses):.2g}")
 #
 # A rule is good if runs at the peaks it names end low. Here that is known exactly. A *problem* is a noisy quadratic
 # that was range-tested once. Its runs have 400 steps, SGD with momentum 0.9, and a rate that decays linearly to 0; the same
-# momentum was used in the test. Problems differ in spectrum, batch size and scale. `check.problems(seeds)` makes
+# momentum was used in the test. Problems differ in spectrum, batch size and scale. `problems(seeds)` makes
 # one for each seed:
 #
 # - `problem.rates` and `problem.losses` are the test, which ended when the loss was above four times its first;
@@ -266,7 +279,9 @@ print(f"on the digits: {suggest(tried, losses):.2g}")
 #   *regret*.
 
 # %% nbgrader={"grade": false, "grade_id": "problems", "locked": true, "schema_version": 3, "solution": false, "task": false}
-tuning = check.problems(lab.seeds(12, "tune"))
+from lrlib.exercises.lr_finder import problems
+
+tuning = problems(lab.seeds(12, "tune"))
 fig, ax = plt.subplots()
 for problem, style in zip(tuning[:3], ("-", "--", ":"), strict=True):
     shares = problem.losses / problem.losses[0]
@@ -295,16 +310,20 @@ def rule(rates, losses):
 
 
 # %% nbgrader={"grade": true, "grade_id": "rule-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_rule(rule)
+from lrlib.exercises.lr_finder import check_rule
+
+check_rule(rule)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "table-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Your rule beside those of the chapter, on new problems. The others read a smoothed curve. Before you run the cell: the
 # chapter's own rule, half of the floor's middle, got its divisor from networks. Will it hold here?
 
 # %% nbgrader={"grade": false, "grade_id": "table", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.lr_finder import problems
+
 rivals = {"yours": rule, "floor / 2": finder.floor_2, "minimum": finder.minimum}
 rivals |= {"minimum / 10": finder.minimum_10, "steepest": finder.steepest}
-fresh = check.problems(lab.seeds(24))
+fresh = problems(lab.seeds(24))
 for name, rival in rivals.items():
     ratios = []
     for problem in fresh:

@@ -2,7 +2,8 @@
 # # Exercises to chapter 10: batch size
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
-# and says what is likely wrong. You may run it as often as you like. Five exercises, 15 points.
+# and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
+# arrays that it is given as they are. Five exercises, 15 points.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -12,7 +13,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from lrlib import CosineAnnealing, LRTrace, ScheduledLR, Warmup, lab
-from lrlib.exercises import batch_size_scaling as check
 from lrlib.lab import figures
 
 figures.use_style()
@@ -47,7 +47,9 @@ def recipe(lr, steps, warmup_steps, batch_size, new_batch_size, rule):
 
 
 # %% nbgrader={"grade": true, "grade_id": "recipe-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.check_recipe(recipe)
+from lrlib.exercises.batch_size_scaling import check_recipe
+
+check_recipe(recipe)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "accumulate-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 2. A batch in pieces (3 points)
@@ -58,7 +60,8 @@ check.check_recipe(recipe)
 #
 # - The model never sees more than `microbatch_size` samples at once, and a microbatch has gone backward before the next goes
 #   forward: until then, what its backward needs stays in memory.
-# - What stood in `.grad` before has no part in it. The weights stay as they are; the step is the caller's.
+# - What stood in `.grad` before has no part in it. The weights stay as they are; the step is the caller's, and so is the
+#   mode of the model and of its layers (train or eval).
 #
 # Before you start: how much does a sample count in the mean over all 12? And how much if you take the mean of the
 # three microbatches' means, for a sample of the first and for one of the last?
@@ -81,7 +84,9 @@ def accumulate(model, loss_fn, x, y, microbatch_size):
 
 
 # %% nbgrader={"grade": true, "grade_id": "accumulate-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_accumulate(accumulate)
+from lrlib.exercises.batch_size_scaling import check_accumulate
+
+check_accumulate(accumulate)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "accumulate-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The gradient is that of the whole batch only if the loss of a sample does not depend on who else is in its
@@ -127,7 +132,9 @@ def noise_scale(updates, b):
 
 
 # %% nbgrader={"grade": true, "grade_id": "noise-scale-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_noise_scale(noise_scale)
+from lrlib.exercises.batch_size_scaling import check_noise_scale
+
+check_noise_scale(noise_scale)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "noise-run-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now made-up gradients whose noise scale is 64 samples, in updates of 4 microbatches with 8 samples each. Before you
@@ -166,7 +173,7 @@ print(f"updates, mean of the other ratios {single[seen].mean():.0f}")
 # processes, each of which adds up two microbatches of 4 samples before an update, and writes a script that every process runs.
 #
 # `job` holds it all: the recipe in `job.lr`, `job.steps`, `job.warmup_steps` and `job.batch_size`; the machine in `job.processes`,
-# `job.accumulate` (microbatches that a process adds up) and `job.microbatch_size`. `check.process(job, seed)` begins a process, on a
+# `job.accumulate` (microbatches that a process adds up) and `job.microbatch_size`. `process(job, seed)` begins a process, on a
 # linear regression with noise, and stands for the others too, since all have the same weights. It returns an AdamW whose rate is `job.lr`;
 # `backward(i)`, which adds to `.grad` what microbatch number `i` of *every* process contributes to the mean over the update,
 # already divided by their number; and `loss()`, the loss in excess of the lowest there is.
@@ -195,7 +202,9 @@ def careless(optimizer, backward, job):
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless-run", "locked": true, "schema_version": 3, "solution": false, "task": false}
-one = check.Job(0.02, 1_600, 160, 4, processes=1, accumulate=1, microbatch_size=4)
+from lrlib.exercises.batch_size_scaling import Job, process
+
+one = Job(0.02, 1_600, 160, 4, processes=1, accumulate=1, microbatch_size=4)
 eight = replace(one, processes=8, accumulate=2)
 seeds = lab.seeds(8)
 
@@ -204,7 +213,7 @@ def measure(run, job):
     """Samples seen before each update, the rates, and the mean final loss."""
     losses = []
     for seed in seeds:
-        optimizer, backward, loss = check.process(job, seed)
+        optimizer, backward, loss = process(job, seed)
         rates = run(optimizer, backward, job)
         losses.append(loss())
     batch_size = job.microbatch_size * job.accumulate * job.processes
@@ -254,12 +263,16 @@ def flaws():
 
 
 # %% nbgrader={"grade": true, "grade_id": "flaws-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-check.check_flaws(flaws)
+from lrlib.exercises.batch_size_scaling import check_flaws
+
+check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "train-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Write what `careless` should have been, for any job. The samples of the recipe are kept in the run and in its warm-up; a
-# step of `shape(steps, warmup)` is an update; the rate follows the square root of the samples in an update. Return the rates
-# that the updates used, as an `LRTrace` has them. You may call your `recipe`.
+# step of `shape(steps, warmup)` is an update; the peak follows the rule that belongs to the optimizer. Where the samples do not
+# fill the last update, or the last of the warm-up, it counts too: round up, as in exercise 1. The last update is as large as the
+# others, with `accumulate` microbatches (`backward` goes on with the first samples when all are used). Return the rates that the
+# updates used, as an `LRTrace` has them. You may call your `recipe`.
 
 
 # %% nbgrader={"grade": false, "grade_id": "train", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -283,7 +296,9 @@ def train(optimizer, backward, job):
 
 
 # %% nbgrader={"grade": true, "grade_id": "train-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_train(train)
+from lrlib.exercises.batch_size_scaling import check_train
+
+check_train(train)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "again-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now warm-up and cosine cover the same samples on one process and on eight. How much of the colleague's gap is left? What
@@ -338,7 +353,9 @@ def grow(lr, batch_size, steps, milestones, gamma, max_batch_size):
 
 
 # %% nbgrader={"grade": true, "grade_id": "grow-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.check_grow(grow)
+from lrlib.exercises.batch_size_scaling import check_grow
+
+check_grow(grow)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "grow-run-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Three plans for the noisy quadratic, whose expected loss is exact: the original, the plan with room for every batch, and
