@@ -9,6 +9,10 @@ DRAWS ?=
 JOBS ?=
 VERIFY ?=
 LAB_ARGS ?=
+FROM ?= submitted
+ROSTER ?=
+ALL ?=
+CELL_TIMEOUT ?=
 
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 # Jupyter will not start as root (as in most containers) unless told to.
@@ -19,7 +23,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help read test bench chapters claims audit record exercises format clean
+.PHONY: help read test bench chapters claims audit record exercises grade format clean
 
 help:
 	@echo "make read       set up .venv and open the book in JupyterLab"
@@ -34,6 +38,9 @@ help:
 	@echo "                runs and compares; without NAME, says what there is and what is stale;"
 	@echo "                once stopped, it goes on where it was)"
 	@echo "make exercises  make the student versions again"
+	@echo "make grade      grade a class (NAME=02_step_decay; FROM=folder or zip, submitted/ if it is"
+	@echo "                not given; ROSTER=class.csv lists who is missing; JOBS=n at a time; what"
+	@echo "                did not change is kept, ALL=1 grades it again; CELL_TIMEOUT=60 seconds)"
 	@echo "make bench      time the stacked sweep and the learning-rate finder; time and memory of"
 	@echo "                every chapter"
 	@echo "make format     format the code"
@@ -76,6 +83,10 @@ record: $(VENV)/.dev
 
 exercises: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py release
+
+grade: $(VENV)/.book
+	@$(BIN)/python tools/grade.py '$(NAME)' --from '$(FROM)' $(if $(ROSTER),--roster '$(ROSTER)') \
+		$(if $(JOBS),--jobs $(JOBS)) $(if $(CELL_TIMEOUT),--cell-timeout $(CELL_TIMEOUT)) $(if $(ALL),--all)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,8 +1,8 @@
-"""Lets a teacher run nbgrader straight from this folder.
+"""nbgrader's settings: how student versions are made, and how a class is graded.
 
-nbgrader generate_assignment 01_fixed_learning_rate
-nbgrader autograde 01_fixed_learning_rate    (reads submitted/STUDENT/01_fixed_learning_rate/)
-nbgrader export                              (writes the grades to grades.csv)
+`make grade` grades a class with them (tools/grade.py, which goes on where `nbgrader autograde`
+would stop) and copies this file to grading/nbgrader/, beside the gradebook; nbgrader's own
+commands work in that folder.
 """
 
 c = get_config()  # noqa: F821  (nbgrader defines it)
@@ -18,5 +18,5 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "__pycache__", "*.pyc", "*.py"
 # that the gradebook learns of the assignment.
 c.GenerateAssignment.force = True
 
-# Some exercises train small networks.
-c.Execute.timeout = 600
+# Seconds for one cell; those of the exercises take one to six.
+c.Execute.timeout = 60
