@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 print("first")
 print("second")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 figure, axes = plt.subplots()
 _ = axes.plot([1, 2])
 """
@@ -254,6 +254,12 @@ def test_check_catches_a_missing_partner(course, lost, message):
 UNSAVED = {
     "a header": ("py", "# %% [markdown]\n# # A", HEADER + "# %% [markdown]\n# # A", 1),
     "a loose cell marker": ("py", "# %%\nimport", "#%%\nimport", 6),
+    "metadata out of order": (
+        "py",
+        'jupyter={"source_hidden": true} tags=["hide-input"]',
+        'tags=["hide-input"] jupyter={"source_hidden": true}',
+        15,
+    ),
     "a blank line": ("py", "plt\n\n# %% tags", "plt\n\n\n\n# %% tags", None),
     "no filters": ("ipynb", '"cell_metadata_filter"', '"cell_metadata"', None),
     "another kernel": ("ipynb", '"Python 3"', '"Python 3 (ipykernel)"', None),

@@ -209,7 +209,8 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
 
 
 def kept_metadata(cell: NotebookNode, keys: Iterable[str]) -> dict:
-    return {key: cell.metadata[key] for key in keys if key in cell.metadata}
+    """In the order of a notebook's file, which is also that in which a script gets them back."""
+    return {key: cell.metadata[key] for key in sorted(keys) if key in cell.metadata}
 
 
 def cell_name(index: int, cell: NotebookNode) -> str:
