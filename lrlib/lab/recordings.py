@@ -39,7 +39,7 @@ FIRST = 100  # steps whose every training loss is kept, for a retraining to be c
 WINDOWS = 50  # over the run, the mean training loss of each is kept
 # The modules whose code decides a recorded number, relative to the package.
 _CODE = (
-    *("schedule.py", "fixed_learning_rate.py", "step_decay.py", "exponential_decay.py"),
+    *("schedule.py", "constant.py", "step_decay.py", "exponential_decay.py"),
     *("cosine_annealing.py", "cyclical.py", "one_cycle.py", "warmup.py"),
     *("lab/data.py", "lab/models.py", "lab/_stacked.py", "lab/sweep.py"),
 )
