@@ -8,10 +8,10 @@
 # %% [markdown]
 # **In short.** Where a constant rate fitted the data (one image network), no schedule gained what matters. Elsewhere let it fall
 # on a line to zero over all *optimizer steps*: this gained seven points of test error with few steps, eight with four times
-# as many, two where the network was too small. For a short run on text cool down over the last fifth (0.08 nats); with wrong
-# labels both gained (0.7, 0.9). On no network did the cosine lead the line by what matters. Planning half cost eleven.
+# as many, two with too small a network. For a short run on text cool down over the last fifth (0.08 nats); with wrong
+# labels both gained. On no network did the cosine lead the line by what matters. Planning half the run cost eleven.
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 import math
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ CosineAnnealingLR = torch.optim.lr_scheduler.CosineAnnealingLR
 # optimizer really used.
 
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 def applied(make_scheduler, steps, lr=0.08):
     """The rates that an optimizer with this peak really used."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
@@ -55,7 +55,7 @@ def applied(make_scheduler, steps, lr=0.08):
 meant = applied(lambda opt: CosineAnnealingLR(opt, T_max=8 * 250), 2000)
 got = applied(lambda opt: CosineAnnealingLR(opt, T_max=8), 2000)
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 fig, ax = plt.subplots(figsize=(7.6, 3.0))
 ax.plot(got, color="0.72", linewidth=0.5)
@@ -82,7 +82,7 @@ figures.show(
 # hidden layers of 100; SGD with momentum 0.9, batches of 16.
 
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 @dataclass(frozen=True)
 class PerBatch(Schedule):  # no length: it goes on for ever, as torch's does
     T_max: int
@@ -128,7 +128,7 @@ print([round(cosine(t, 2000), 3) for t in (0, 500, 1000, 1500, 2000)])
 # Picture the rate as walking speed. A line and a cosine from one peak cover the same distance in the same
 # time: the area under both is half the box.
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 fig, (top, bottom) = plt.subplots(2, 1, height_ratios=(2.2, 1), figsize=(7.6, 4.2))
 t = np.linspace(0, 1, 401)
@@ -214,7 +214,7 @@ for name in ("constant", "one drop", "cooldown"):
 best = {name: f"{five.best_peaks()[name]:.2g}" for name in five.schedules}
 print("best peaks by validation error:", best)
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 ERROR, NATS = ("test_error", "val_error"), ("test_loss", "val_loss")
 RECORDED = {
@@ -247,7 +247,7 @@ for title, name in RECORDED.items():
         row: runs.compare(shape, "linear", *by) for row, shape in names.items()
     }
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 fig, axes = plt.subplots(1, 6, sharey=True, figsize=(9.6, 3.3))
 limits = [(-1, 9), (-2, 14), (-0.09, 0.09), *[(-0.8, 2.6)] * 3]
@@ -274,7 +274,7 @@ figures.show(
     "labels: constant 0.7 above. All fitted, with a training loss of 0.001: level."
 )
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 clean, noisy, small = (lab.recorded(f"mlp_{x}") for x in ("clean", "noisy", "shifted"))
 long, text = lab.recorded("mnist1d_long"), lab.recorded("transformer")
@@ -286,7 +286,7 @@ fitted, small_gain, long_gain = (
     runs.compare("constant", "linear") for runs in (clean, small, long)
 )
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 rows = [
     lab.claim(
         "few steps: constant less line", less_line["constant"], **underfit, **points
@@ -341,7 +341,7 @@ lab.claims(rows)
 # > **Predict.** Cosines planned for half the run, one and a half, and twice, each at its own best peak, all stopped
 # > at 2,000 steps. What does each cost?
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 plans = {0.5: CosineAnnealing(T // 2), 1.5: CosineAnnealing(3 * T // 2)}
 plans[2.0] = CosineAnnealing(2 * T)
@@ -352,7 +352,7 @@ grid = {name: middle * 2 ** (np.arange(-2, 3) / 2) for name, middle in middles.i
 stopped = lab.sweep(task, others, grid, lab.seeds(12), **settings)
 lengths = pair.joined(stopped)
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 planned = {"cosine": 1, "torch, T_max = T/2": 0.5}
 planned |= {f"planned for {x:g} T": x for x in plans}
@@ -377,7 +377,7 @@ figures.show(
     "zero or climbing again; 2,000: 35 %; 3,000: 34 %; 4,000: 36 %."
 )
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 rows = [
     lab.claim(
@@ -407,9 +407,9 @@ lab.claims(rows)
 #
 # ## Past the end it climbs
 #
-# A schedule of `lrlib` holds its last value; torch's does not.
+# A schedule of `lrlib` holds its last value.
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 past = applied(lambda opt: CosineAnnealingLR(opt, T_max=100), 250, lr=0.1)
 held = applied(lambda opt: ScheduledLR(opt, CosineAnnealing(100)), 250, lr=0.1)
@@ -433,13 +433,14 @@ figures.show(
 # ## The decision
 #
 # - *A constant rate fits everything* (training loss near 0.001): a schedule only insures against too high a peak (Depth).
-# - *The length is known*: a line to zero. Sweep its peak: on MNIST-1D three to seven times the constant rate's was best.
-# - *The length is open, or a short run on text*: the constant rate, then a cooldown over the last fifth.
+# - *The length is known*: a line to zero, its peak swept: on MNIST-1D three to seven times the constant rate's best, on text twice.
+# - *It is open* (to stop at step $s$, cool down for $s/4$ more), or short on text: a constant rate, two to three times as high as
+#   its own best, and a cooldown.
 # - *It has to be a cosine*: `T_max` = all optimizer steps, stepped after each.
 #
 # ## In your own code
 #
-# A short warm-up (chapter 8), then the line; with `fall = total_steps // 5`, the cooldown. Put your own data and model in the first cell.
+# A short warm-up (chapter 8), then the line; with `fall = total_steps // 5`, the cooldown.
 
 # %%
 data = lab.load_mnist1d().draw(seed=0)
@@ -510,7 +511,7 @@ trace.assert_matches(shape, peak=peak_lr)
 # 116,000 parameters on the prose of Python's documentation, character by character, for 800 steps of AdamW after
 # 40 of warm-up. Nine shapes, four to six peaks each; every number is judged at the peak that the other seeds choose.
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 NAMES = ("mlp_clean", "mlp_noisy", "mlp_shifted", "convnet", "transformer")
 NAMES += ("mnist1d_long",)
@@ -621,7 +622,7 @@ lab.claims(
 # Level at their best peaks, the shapes part when the peak is too high. On the fitted images, the error of four
 # shapes over their peak, in units of each one's best:
 
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 fig, ax = plt.subplots(figsize=(7.6, 3.2))
 for name in ("constant", "cooldown 20 %", "linear", "cosine"):

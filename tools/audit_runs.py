@@ -138,7 +138,7 @@ def digests(root: Path, library: bool = True) -> dict[str, str]:
     Raises Fault for a script that is none.
     """
     shared = "\n".join([*(sources(root) if library else []), *data_sums(root)])
-    recorded = [path for path in root.glob("data/recorded/*") if path.is_file()]
+    recorded = list(root.glob("data/recorded/*.npz"))  # beside each, what made it and when
     hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in recorded}
     found = {}
     for name in chapters(root):
