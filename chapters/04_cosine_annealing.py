@@ -434,7 +434,7 @@ figures.show(
 #
 # - *A constant rate fits everything* (training loss near 0.001): a schedule only insures against too high a peak (Depth).
 # - *The length is known*: a line to zero, its peak swept: on MNIST-1D three to seven times the constant rate's best, on text twice.
-# - *It is open* (to stop at step $s$, cool down for $s/4$ more), or short on text: a constant rate, two to three times as high as
+# - *It is open* (to stop at step $s$, cool down for $s/4$ more), or short, as on text: a constant rate, two to three times as high as
 #   its own best, and a cooldown.
 # - *It has to be a cosine*: `T_max` = all optimizer steps, stepped after each.
 #
@@ -539,7 +539,7 @@ print("Constant rate: test error, % (transformer: nats). Others: less the consta
 # convolutional network cannot exclude it for all. Where it cannot fit them, every decay gains, and none
 # stands out. On text, far from fitted, the shapes part: the cooldowns lead, and the
 # cosine is level with the constant rate and behind the line. One drop, behind the line on MNIST-1D, is ahead of
-# it here. Cooldowns over 10, 20 and 40 % are level. A ranking of decays is a property of the task and of the length of its run.
+# it here. Cooldowns over 10, 20 and 40 % are close together. A ranking of decays is a property of the task and of the length of its run.
 
 # %%
 rows = []
@@ -593,7 +593,7 @@ lab.claims(rows)
 # in the middle, and at 8,000 steps undecided. The best peak of the line is three, five and seven times the constant rate's.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### The mistake with epochs costs as much at a peak of its own
+# ### The mistake with epochs still costs five points at a peak of its own
 
 # %% [markdown]
 # The path's mistaken run had the peak of the right one, and ended on top of a tooth. Here it is given its own best peak, and
@@ -616,7 +616,7 @@ lab.claims(
 # a constant rate costs, 5.6 [4.6, 6.5]. So the last step is not to blame. A low rate for eight steps at a time is no decay.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### Twice the best peak costs a constant rate most
+# ### On fitted images, twice the best peak costs a constant rate more than a line
 
 # %% [markdown]
 # Level at their best peaks, the shapes part when the peak is too high. On the fitted images, the error of four
