@@ -131,7 +131,8 @@ def conflict_in_cells():
 
 GOOD = answered(*POINTS)
 ALL, MOST = set(POINTS), {"factor", "epochs", "flaws", "fair"}
-LOOP = "def factor(t, step_size, gamma):\n    while True:\n        pass"
+# One that computes is stopped by the checker itself.
+LOOP = "import time\ndef factor(t, step_size, gamma):\n    while True:\n        time.sleep(1)"
 DEAF = "while True:\n    try:\n        while 1: pass\n    except BaseException:\n        pass"
 EXIT = "def factor(t, step_size, gamma):\n    exit()"
 DIES = "import os\ndef factor(t, step_size, gamma):\n    os._exit(3)"
@@ -177,7 +178,7 @@ CLASS = {
     ),
     "split-test": (
         FILE,
-        split_at(solved(), "factor-test", "check_factor"),
+        split_at(solved(), "factor-test", "check_factor(factor)"),
         MOST,
         "graded",
         "^the cell 'factor-test' was split into 2 cells$",
