@@ -18,6 +18,8 @@
 # length of a run is a subject here.
 
 # %%
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -217,9 +219,9 @@ curve = [0.1 * exponential(i, np.exp(-k)) for i in t]
 of_torch = applied(lambda opt: schedulers.ExponentialLR(opt, np.exp(-k).item()))
 of_lrlib = applied(lambda opt: ScheduledLR(opt, ExponentialDecay.from_rate(k)))
 print("exponential:", np.allclose(of_torch, curve), np.allclose(of_lrlib, curve))
-curve = [0.1 * polynomial(i, 80, 2.0) for i in t]
-of_torch = applied(lambda opt: schedulers.PolynomialLR(opt, 80, 2.0))
-of_lrlib = applied(lambda opt: ScheduledLR(opt, PolynomialDecay(80, 2.0)))
+curve = [0.1 * polynomial(i, 100, 2.0) for i in t]
+of_torch = applied(lambda opt: schedulers.PolynomialLR(opt, 100, 2.0))
+of_lrlib = applied(lambda opt: ScheduledLR(opt, PolynomialDecay(100, 2.0)))
 print("polynomial:", np.allclose(of_torch, curve), np.allclose(of_lrlib, curve))
 curve = [0.1 * inverse_time(i, 3, 100) for i in t]
 of_lrlib = applied(lambda opt: ScheduledLR(opt, InverseTimeDecay(3, 100)))
@@ -679,12 +681,15 @@ ax = disturbed(lambda opt: schedulers.ExponentialLR(opt, plan.gamma)).plot(
 )
 ax.set(yscale="log", title="One edit at step 50, and the plan is left for good")
 plt.show()
-trace = disturbed(lambda opt: ScheduledLR(opt, plan))
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    trace = disturbed(lambda opt: ScheduledLR(opt, plan))
+print(str(said[0].message).split(" (")[0])
 print("ScheduledLR one step later:", trace.lr[51, 0] == 0.1 * plan(51))
 
 # %% [markdown]
 # `PolynomialLR` and `LinearLR` are recursive too. The reverse side of a closed form: it undoes a deliberate edit at
-# the next step. Change the peak instead (`scheduler.base_lrs`).
+# the next step, and says so once. Change the peak instead (`scheduler.base_lrs`).
 #
 # **A pitfall: the line that ended too soon.** `PolynomialLR`'s default is `total_iters=5`; with `total_iters=epochs`
 # and a step after every batch, the line is over after as many batches as there are epochs. From then on the

@@ -15,6 +15,8 @@
 # seeds.
 
 # %%
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -637,10 +639,13 @@ print("lrlib: chosen 0.95, applied", trace.momentum.min(), "to", trace.momentum.
 # %%
 optimizer = sgd(peak)
 scheduler, trace = ScheduledLR(optimizer, cycles), LRTrace(optimizer)
-for step in range(T):
-    optimizer.step()
-    if (step + 1) % 250 == 0:  # the end of an epoch: the wrong place
-        scheduler.step()
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    for step in range(T):
+        optimizer.step()
+        if (step + 1) % 250 == 0:  # the end of an epoch: the wrong place
+            scheduler.step()
+print(str(said[0].message).split(". ")[0])
 print(f"planned {peak / 4:.3f} to {peak:.3f}, applied", end=" ")
 print(f"{trace.lr.min():.4f} to {trace.lr.max():.4f}")
 try:

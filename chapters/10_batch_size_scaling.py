@@ -13,6 +13,8 @@
 # two CPU cores. `LRLIB_SEED` shifts every seed; `LRLIB_SCALE` multiplies the seeds.
 
 # %%
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -686,14 +688,18 @@ print(f"from two processes of 16:     {ranks[0]['noise_scale']:.0f} samples")
 # %% tags=["nbval-check-output"]
 optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 scheduler, trace = ScheduledLR(optimizer, CosineAnnealing(1_000)), LRTrace(optimizer)
-for _ in range(1_000):
-    optimizer.step()
-    for _ in range(2):  # once per process: wrong
-        scheduler.step()
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    for _ in range(1_000):
+        optimizer.step()
+        for _ in range(2):  # once per process: wrong
+            scheduler.step()
+print(str(said[0].message).split(". ")[0])
 print("rate after 250, 499 and 750 updates:", *trace.lr[[250, 499, 750], 0].round(4))
 
 # %% [markdown]
-# Half of the run is made at rate zero. (torch's own cosine would climb back to the peak.)
+# Half of the run is made at rate zero. (torch's own cosine would climb back to the peak.) `ScheduledLR` sees every update, and says so
+# once, at the first.
 #
 # **A pitfall: adding up gradients that should be averaged.** Four microbatches, each loss undivided, give four times the gradient. SGD then trains at four times the rate, and a clipping threshold is in effect four times lower; Adam, its epsilon apart, hides the error.
 
