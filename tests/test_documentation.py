@@ -25,9 +25,13 @@ MODULES = [
 ]
 
 
+FRAMEWORKS = "## In Trainer, Lightning and accelerate\n"  # tests/test_frameworks.py runs its code
+
+
 def blocks(page: str, language: str) -> list[str]:
-    """The fenced blocks of a page in one language ("" for none)."""
+    """The fenced blocks of a page in one language ("" for none), but for the frameworks'."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    text = re.sub(rf"(?ms)^{FRAMEWORKS}.*?(?=^## |\Z)", "", text)
     found = re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", text)
     return [block for named, block in found if named == language]
 

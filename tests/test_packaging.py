@@ -60,6 +60,9 @@ def test_constraints_are_exact_pins_and_nothing_else():
     names = [canonicalize_name(line.split("==")[0]) for line in CONSTRAINTS]
     assert len(names) == len(set(names))
     assert "torch==2.13.0" in CONSTRAINTS
+    # The frameworks that the tests drive need none of these, which ask for one build of torch.
+    assert {"torchvision", "torchaudio", "triton"}.isdisjoint(names)
+    assert [name for name in names if name.startswith("nvidia")] == []
 
 
 def test_the_pins_install_on_the_oldest_python_we_support():
