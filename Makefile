@@ -41,8 +41,8 @@ help:
 	@echo "make grade      grade a class (NAME=02_step_decay; FROM=folder or zip, submitted/ if it is"
 	@echo "                not given; ROSTER=class.csv lists who is missing; JOBS=n at a time; what"
 	@echo "                did not change is kept, ALL=1 grades it again; CELL_TIMEOUT=60 seconds)"
-	@echo "make bench      time the stacked sweep and the learning-rate finder; time and memory of"
-	@echo "                every chapter"
+	@echo "make bench      time the scheduler, the stacked sweep and the learning-rate finder; time and"
+	@echo "                memory of every chapter"
 	@echo "make format     format the code"
 	@echo "make clean      remove .venv and caches"
 	@echo
@@ -58,6 +58,7 @@ test: $(VENV)/.dev
 	$(BIN)/python tools/run_tests.py
 
 bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_scheduler.py
 	$(BIN)/python benchmarks/bench_sweep.py
 	$(BIN)/python benchmarks/bench_sweep.py --chapters
 	@if $(BIN)/python -c 'import torch_lr_finder' 2>/dev/null; \

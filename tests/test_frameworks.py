@@ -530,7 +530,7 @@ def processes(tmp_path_factory):
             command, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            torchrun.wait(timeout=120)
+            torchrun.wait(timeout=300)
         finally:
             torchrun.terminate()
             torchrun.wait()

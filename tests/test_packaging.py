@@ -91,6 +91,8 @@ def test_the_conda_environment_has_the_same_packages_and_ranges():
 def test_one_version_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert lrlib.__version__ == PROJECT["version"] == citation["version"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^## (.*)$", changes)[0] == PROJECT["version"]
 
 
 # --- the wheel
