@@ -331,6 +331,10 @@ def from_first_rate(measure, peak):
         (check.check_factor, lambda t, n: torch.tensor((t + 1) / n).clamp(max=1)),
         (check.check_recipe, recipe),
         (check.check_recipe, written_out),
+        (
+            check.check_recipe,  # a warm-up of no steps contributes nothing
+            unless_zero(lambda T, n, z: Warmup(n - 1, 1 / n).then(CosineAnnealing(T - n + 1))),
+        ),
         (check.check_updates, updates),
         (check.check_updates, by_torch),
         (check.check_updates, in_float32),
@@ -468,11 +472,6 @@ MISTAKES = [
         check.check_recipe,
         joined(lambda n: 0, lambda T, n: n, lambda T, n: T - n, PolynomialDecay),
         "in a straight line",
-    ),
-    (
-        check.check_recipe,
-        unless_zero(lambda T, n, z: Warmup(n - 1, 1 / n).then(CosineAnnealing(T - n + 1))),
-        "nothing to warm up",
     ),
     (
         check.check_recipe,

@@ -258,7 +258,7 @@ UNSAVED = {
         "py",
         'jupyter={"source_hidden": true} tags=["hide-input"]',
         'tags=["hide-input"] jupyter={"source_hidden": true}',
-        15,
+        13,
     ),
     "a blank line": ("py", "plt\n\n# %% tags", "plt\n\n\n\n# %% tags", None),
     "no filters": ("ipynb", '"cell_metadata_filter"', '"cell_metadata"', None),

@@ -51,7 +51,7 @@ check_factor(factor)
 # is over then, so its last update, step `total_steps - 1`, still has a rate.
 #
 # Build it from `Warmup(total_iters, start_factor)`, `CosineAnnealing(T_max)` and `a.then(b)`, which starts `b` when
-# `a` has come to its end. `n` is at least 1 and less than `total_steps`; `Warmup` takes at least 1 step. Before you
+# `a` has come to its end. `n` is at least 1 and less than `total_steps`; a `Warmup` of 0 steps adds nothing. Before you
 # start: how many steps is it from the first factor to the peak in each convention, and how many are left?
 
 
@@ -61,8 +61,6 @@ def recipe(total_steps, n, from_zero):
     ### BEGIN SOLUTION
     if from_zero:
         return Warmup(n).then(CosineAnnealing(total_steps - n))
-    if n == 1:
-        return CosineAnnealing(total_steps)
     return Warmup(n - 1, 1 / n).then(CosineAnnealing(total_steps - (n - 1)))
     ### END SOLUTION
 
