@@ -135,7 +135,7 @@ def largest_hessian_eigenvalue(
         return torch.cat([o.reshape(-1) for o in out])
 
     rounding = 4 * torch.finfo(v.dtype).eps
-    basis, converged = [], False
+    basis, converged, eigenvalue = [], False, 0.0
     # On the CPU: not every device has float64.
     tridiagonal = torch.zeros(_BASIS, _BASIS, dtype=torch.float64, device="cpu")
     for _ in range(max_iter):
