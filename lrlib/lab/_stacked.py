@@ -268,10 +268,10 @@ class StackedAdamW:
         """`momentum`: float64, the beta1 of each slice, in place of the one for all."""
         self.applied.append(lr)
         t = len(self.applied)
-        beta2 = self.beta2
+        beta1, beta2 = self.momentum, self.beta2
         # The bias correction is of the present beta1, as in torch.
         if momentum is None:
-            weight, correction = 1 - self.momentum, 1 / (1 - self.momentum**t)
+            weight, correction = 1 - beta1, 1 / (1 - beta1**t)
         else:
             self.applied_momentum.append(momentum.astype(np.float32))
             weight = _beside(lr, 1 - momentum)
