@@ -30,7 +30,7 @@ class NoisyQuadratic:
     """
 
     curvature: tuple[float, ...] = tuple(1 / i for i in range(1, 101))
-    gradient_variance: tuple[float, ...] | None = None
+    gradient_variance: float | tuple[float, ...] | None = None
     start: float | tuple[float, ...] = 1.0
     batch_size: int = 1
 
@@ -58,7 +58,7 @@ class NoisyQuadratic:
         return np.array(self.curvature)
 
     @property
-    def _variance(self) -> tuple[float, ...]:
+    def _variance(self) -> float | tuple[float, ...]:
         return self.curvature if self.gradient_variance is None else self.gradient_variance
 
     @cached_property
