@@ -76,7 +76,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def _loaded(name: str) -> Any:
     """What is not loaded yet (PEP 562): the names that need torch, and the version."""
     if name == "__version__":
         value: Any = _version()
@@ -99,6 +99,10 @@ def __getattr__(name: str) -> Any:
         value = loaded if name == module else getattr(loaded, name)
     globals()[name] = value  # so that this is asked once
     return value
+
+
+if not TYPE_CHECKING:  # for a type checker every name would be there, misspelt ones too
+    __getattr__ = _loaded
 
 
 def __dir__() -> list[str]:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from fractions import Fraction
 from itertools import pairwise
 from numbers import Integral, Real
+from typing import TypeVar
 
 import numpy as np
+
+Option = TypeVar("Option")
 
 
 def integer(owner: str, name: str, value: object, *, minimum: int | None = None) -> int:
@@ -46,7 +49,7 @@ def steps(
 
     The share is taken as it is written: 0.07 of 100 steps are 7, where ``ceil(0.07 * 100)`` is 8.
     """
-    if isinstance(value, Real) and not isinstance(value, Integral) and 0 <= value < 1:
+    if isinstance(value, Real) and not isinstance(value, Integral) and value < 1 and not value < 0:
         return rounding(Fraction(str(value)) * total_steps)
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{owner}: {name} must be steps or a share of the run, got {value!r}")
@@ -73,11 +76,12 @@ def number(
         raise TypeError(f"{owner}: {name} must be a number, got {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"{owner}: {name} must be finite, got {value!r}")
+    # Of the comparisons, a Real need have these two alone.
     for bound, broken, words in (
         (minimum, minimum is not None and value < minimum, "at least"),
-        (maximum, maximum is not None and value > maximum, "at most"),
+        (maximum, maximum is not None and not value <= maximum, "at most"),
         (above, above is not None and value <= above, "greater than"),
-        (below, below is not None and value >= below, "less than"),
+        (below, below is not None and not value < below, "less than"),
     ):
         if broken:
             raise ValueError(f"{owner}: {name} must be {words} {bound:g}, got {value!r}")
@@ -135,9 +139,9 @@ def cycle_end(owner: str, total_steps: int, i: int, T_cur: int, T_i: int) -> Non
         )
 
 
-def choice(owner: str, name: str, value: object, options: tuple[str | int, ...]) -> str | int:
-    """Return `value` if it is one of `options`."""
+def choice(owner: str, name: str, value: object, options: tuple[Option, ...]) -> Option:
+    """Return the one of `options` that `value` is."""
     if value not in options:
         listed = ", ".join(map(str, options))
         raise ValueError(f"{owner}: {name} must be one of {listed}, got {value!r}")
-    return value
+    return next(option for option in options if option == value)

@@ -41,7 +41,7 @@ def behind(calls: int, updates: int) -> str:
     )
 
 
-def past_the_end(end: int, step: int) -> str:
+def past_the_end(end: float, step: int) -> str:
     return (
         f"ScheduledLR: the schedule ended at step {end} and an update was made past it (step "
         f"{step}); the last rates are held. A longer run needs a longer schedule."

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, TypeGuard, cast
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrlib import _checks, _counting, _optimizers, _resuming
 from lrlib._optimizers import uncompiled
+from lrlib._resuming import Shapes
 from lrlib.schedule import Schedule
 
 _INFINITY = float("inf")
 _NEVER = 100  # updates without a call of step(), until that is said
+
+
+class Hook(Protocol):
+    """The step pre-hook of a scheduler, which can be told from those of others."""
+
+    scheduled_lr: weakref.ref[Driver]
+    handles: tuple[Any, ...]
+
+    def __call__(self, *_: object) -> None: ...
 
 
 class Driver(LRScheduler):
@@ -24,7 +35,29 @@ class Driver(LRScheduler):
     the values that the schedules give. Its attributes are set, and explained, by ScheduledLR.
     """
 
-    _plain: tuple[Schedule, float] | None = None  # what the short way through `step` needs
+    optimizer: Optimizer
+    _torch: Optimizer
+    _shapes: dict[str, Shapes]
+    _floors: tuple[float, ...]
+    _base: dict[str, list[float]]
+    _rates: _optimizers.Rates
+    _handles: tuple[Any, ...]
+    _driving: bool
+    _self_driving: bool
+    _last_epoch: int
+    _end: float
+    _updates: int
+    _uncounted: int
+    _in_update: bool
+    _skipped: bool
+    _grace: bool
+    _credit: int
+    _ahead: int
+    _used: int | None
+    _unsaid: list[str]
+    _told: set[str]
+    _noted: dict[int, float]
+    _plain: tuple[Schedule, int | None] | None = None  # what the short way through `step` needs
     _scaled = False  # whether a group has timm's lr_scale
     _loaded = False  # whether a state was loaded that says if an update was not yet counted
     _said_under: Any = None
@@ -32,13 +65,13 @@ class Driver(LRScheduler):
     def _earlier(self) -> Driver | None:
         """The ScheduledLR that drives the optimizer until this one does."""
         hooks = _optimizers.step_pre_hooks(self._torch).values()
-        found = [hook.scheduled_lr() for hook in hooks if hasattr(hook, "scheduled_lr")]
+        found = [hook.scheduled_lr() for hook in hooks if _of_a_scheduler(hook)]
         return found[0] if found else None
 
     def _attach(self) -> None:
         """Register the hooks, and end the control of an earlier scheduler of this optimizer."""
         for hook in list(_optimizers.step_pre_hooks(self._torch).values()):
-            if hasattr(hook, "scheduled_lr"):
+            if _of_a_scheduler(hook):
                 if (earlier := hook.scheduled_lr()) is not None:
                     earlier._driving = False
                 for handle in hook.handles:
@@ -46,7 +79,7 @@ class Driver(LRScheduler):
 
         # The hooks hold the scheduler weakly: one that was thrown away must not act any more. Its
         # hooks go when the next one comes, not when it is collected: that may be during a step.
-        me = weakref.ref(self)
+        me: weakref.ref[Driver] = weakref.ref(self)
 
         @uncompiled
         def before_step(*_: object) -> None:
@@ -77,7 +110,8 @@ class Driver(LRScheduler):
                 handles.append(optimizer.register_load_state_dict_post_hook(after_load))
             handles.append(_optimizers.after_add_param_group(optimizer, after_add))
         self._handles = tuple(handles)
-        before_step.scheduled_lr, before_step.handles = me, self._handles
+        hook = cast(Hook, before_step)
+        hook.scheduled_lr, hook.handles = me, self._handles
 
     def _check_driving(self) -> None:
         if not self._driving:
@@ -99,12 +133,12 @@ class Driver(LRScheduler):
         if self._driving:
             self._attach()
 
-    def _advance_plainly(self, by: int) -> bool:
+    def _advance_plainly(self, plain: tuple[Schedule, int | None], by: int) -> bool:
         """What `_advance` comes to in the common case, written out: it is called very often.
 
         False, and nothing done, if the case is another one after all.
         """
-        shape, length = self._plain
+        shape, length = plain
         groups, written, base = self._torch.param_groups, self._rates.values, self._base["lr"]
         if len(groups) != len(written):
             return False
@@ -112,7 +146,7 @@ class Driver(LRScheduler):
             if group["lr"] != written[i]:
                 return False
         step = self._last_epoch + by
-        factor = shape.formula(step if step < length else length)
+        factor = shape.formula(step if length is None or step < length else length)
         if factor.__class__ is not float or not 0 <= factor < _INFINITY:
             factor = shape(step)  # says what is wrong
         for i, group in enumerate(groups):
@@ -157,7 +191,7 @@ class Driver(LRScheduler):
     def _values(self, name: str, step: int, base: dict[str, list[float]]) -> list[float]:
         """The values of all groups at a count of `step`."""
         shape = self._shapes[name]
-        if shape.__class__ is tuple:
+        if isinstance(shape, tuple):
             values = [value * part(step) for value, part in zip(base[name], shape, strict=True)]
         else:
             factor = shape(step)
@@ -214,7 +248,7 @@ class Driver(LRScheduler):
                 _optimizers.write(group, name, value)
         self._last_epoch = step
 
-    def _plain_shape(self) -> tuple[Schedule, float] | None:
+    def _plain_shape(self) -> tuple[Schedule, int | None] | None:
         """The schedule and its length, if every rate is a float, base times the one schedule."""
         shape = self._shapes["lr"]
         if (
@@ -228,7 +262,7 @@ class Driver(LRScheduler):
             or type(self)._values is not Driver._values
         ):
             return None
-        return shape, _INFINITY if shape.length is None else shape.length
+        return shape, shape.length
 
     def _others(self, step: int, base: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
         """Momentum and weight decay at `step`, where they are driven."""
@@ -263,8 +297,9 @@ class Driver(LRScheduler):
                 f"{len(groups)}; after removing a group build a new ScheduledLR"
             )
         for name, values in (*self._shapes.items(), ("min_lr", self._floors)):
-            few = isinstance(values, tuple) and len(values) != len(groups)
-            if few and not (name == "min_lr" and len(values) < 2):
+            if not isinstance(values, tuple) or len(values) == len(groups):
+                continue
+            if name != "min_lr" or len(values) > 1:
                 raise ValueError(
                     f"ScheduledLR: {'shape' if name == 'lr' else name} must be one, or one per "
                     f"parameter group, got {len(values)} for {len(groups)} group(s); after adding "
@@ -348,7 +383,11 @@ class Driver(LRScheduler):
         self._apply(groups=optimizer.param_groups)
 
 
-def checked_shapes(argument: str, value: object) -> Schedule | tuple[Schedule, ...]:
+def _of_a_scheduler(hook: Callable[..., Any]) -> TypeGuard[Hook]:
+    return hasattr(hook, "scheduled_lr")
+
+
+def checked_shapes(argument: str, value: object) -> Shapes:
     """One schedule, or a tuple of them; TypeError for anything else."""
     if isinstance(value, Schedule):
         return value
@@ -378,11 +417,11 @@ def checked_start(start: object, last_epoch: object) -> int:
     return start or last_epoch + 1
 
 
-def end_of(shape: Schedule | tuple[Schedule, ...]) -> float:
+def end_of(shape: Shapes) -> float:
     """The step from which on an update is past the end of the schedule, of the last to end."""
     ends = [_resuming.falls_to_its_end(part) for part in _parts(shape)]
-    return _INFINITY if None in ends else max(ends)
+    return max(_INFINITY if end is None else end for end in ends)
 
 
-def _parts(shape: Schedule | tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+def _parts(shape: Shapes) -> tuple[Schedule, ...]:
     return shape if isinstance(shape, tuple) else (shape,)

@@ -28,8 +28,9 @@ class Unsaved(_HasAttributes):
     else uses it, and a nested one would need pickle to be loaded. So what is copied is empty.
     """
 
+    # For the type checker `object` has an attribute of this name, and Python lets a class hide it.
     @property
-    def __dict__(self) -> dict[str, Any]:
+    def __dict__(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return _Fields(_attributes(self))
 
     # copy and pickle read the attributes themselves.

@@ -97,7 +97,10 @@ def runs_load_hooks(optimizer: Optimizer) -> bool:
 def register_first(optimizer: Optimizer, hook: Callable) -> Any:
     """Register a step pre-hook that runs before all others; returns its handle."""
     handle = optimizer.register_step_pre_hook(hook)
-    optimizer._optimizer_step_pre_hooks.move_to_end(handle.id, last=False)
+    # Declared as a dict, it is an OrderedDict.
+    optimizer._optimizer_step_pre_hooks.move_to_end(  # pyright: ignore[reportAttributeAccessIssue]
+        handle.id, last=False
+    )
     return handle
 
 
@@ -145,8 +148,9 @@ def uncompiled(function: Function) -> Function:
     ``torch.compiler.disable`` would do the same, at the cost of a microsecond per call and of
     importing the compiler.
     """
-    function._torchdynamo_disable = True  # where it would be traced into
-    frames = torch._C._dynamo.eval_frame
+    vars(function)["_torchdynamo_disable"] = True  # where it would be traced into
+    # A module that torch's stubs leave out.
+    frames = torch._C._dynamo.eval_frame  # pyright: ignore[reportAttributeAccessIssue]
     skip = frames._FrameAction.SKIP  # where it would be compiled by itself
     frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
     return function

@@ -90,7 +90,11 @@ def _checked(state: State) -> State:
 def text(shape: Shapes | str | Sequence[str]) -> str | list[str]:
     """The repr of a schedule, or of each, without memory addresses (another in every run)."""
     if isinstance(shape, list | tuple):
-        return [text(part) for part in shape]
+        return [_text(part) for part in shape]
+    return _text(shape)
+
+
+def _text(shape: object) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", shape if isinstance(shape, str) else repr(shape))
 
 
@@ -141,13 +145,12 @@ def differences(
     return warn, note
 
 
-def jump(state: State, rates: list[float]) -> list[str]:
-    """A warning where the rates do not go on as the other scheduler would have."""
-    theirs = state.last_lr
+def jump(step: int, theirs: list[float], rates: list[float]) -> list[str]:
+    """A warning where the rates do not go on as the other scheduler, at `step`, would have."""
     if np.shape(theirs) != np.shape(rates) or np.allclose(theirs, rates, rtol=1e-5, atol=0):
         return []
     return [
-        f"ScheduledLR: the other scheduler, at its step {state.last_epoch}, would have gone on "
+        f"ScheduledLR: the other scheduler, at its step {step}, would have gone on "
         f"with the rates {theirs}, this one goes on with {rates}: another schedule, another peak, "
         f"or it counted something else than updates (epochs, say; then start=<updates> is right)"
     ]

@@ -68,7 +68,7 @@ def scale_lr(
                 f"{', '.join(RULES)}; no rule is known for {rule!r:.200}"
             )
         rule = found[0]
-    _checks.choice(owner, "rule", rule, tuple(RULES))
+    rule = _checks.choice(owner, "rule", rule, tuple(RULES))
     return lr * RULES[rule](new_batch_size / batch_size)
 
 
@@ -116,8 +116,9 @@ class GradientNoiseScale:
         self.updates = self.overflows = 0
         # Weighted sums over the updates: of the weights and their squares, of x = |G|² and
         # y = tr Σ as each update gives them, and of their products.
-        self._sums = dict.fromkeys(("w", "ww", "x", "y", "xx", "xy", "yy"), 0.0)
-        self._open: list[Tensor] = []  # what an unfinished update has accumulated, and
+        names = ("w", "ww", "x", "y", "xx", "xy", "yy")
+        self._sums: dict[str, float] = dict.fromkeys(names, 0.0)
+        self._open: list[Tensor | None] = []  # what an unfinished update has accumulated, and
         self._parts: list[float] = []  # the squared norm of each of its parts
         self._open_scale = 1.0  # what its gradients are multiplied by
 
@@ -194,7 +195,8 @@ class GradientNoiseScale:
             if grad is None:
                 continue
             # The first gradient of some parameters comes in a later microbatch.
-            part += _squared([grad if self._open[i] is None else _sum(self._open[i], grad, -1)])
+            before = self._open[i]
+            part += _squared([grad if before is None else _sum(before, grad, -1)])
             self._open[i] = grad.clone()
         self._parts.append(part)
 
@@ -363,15 +365,18 @@ def _norms(
     """
     if not isinstance(gradients, Iterable):
         raise TypeError(f"{owner}: gradients must be one for each microbatch, got {gradients!r}")
-    each = isinstance(batch_size, Sequence) and not isinstance(batch_size, str)
-    sizes, small_sq, total, given = [], 0.0, [], 0
+    each = (
+        batch_size if isinstance(batch_size, Sequence) and not isinstance(batch_size, str) else None
+    )
+    sizes, small_sq, given = [], 0.0, 0
+    total: list[Tensor | None] = []
     for entry in gradients:
         tensors = [entry] if isinstance(entry, Tensor) else list(entry)
         if not all(t is None or isinstance(t, Tensor) for t in tensors):
             raise TypeError(f"{owner}: gradients must hold tensors, got {tensors!r:.200}")
-        size = batch_size
-        if each:  # a missing one is found out below
-            size = batch_size[given] if given < len(batch_size) else 1
+        size: object = batch_size
+        if each is not None:  # a missing one is found out below
+            size = each[given] if given < len(each) else 1
         size = _checks.integer(owner, "batch_size", size, minimum=1)
         given += 1
         tensors = [None if t is None else _plain(t) for t in tensors]
@@ -386,7 +391,7 @@ def _norms(
         small_sq += square
         sizes.append(size)
     _at_least_two(owner, len(sizes), given - len(sizes))
-    if each and given != len(batch_size):
+    if each is not None and given != len(each):
         raise ValueError(
             f"{owner}: batch_size must be one number, or one for each microbatch, got "
             f"{batch_size!r:.200}"

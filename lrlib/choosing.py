@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from lrlib import _checks
 from lrlib.constant import Constant
@@ -15,6 +15,8 @@ from lrlib.exponential_decay import PolynomialDecay
 from lrlib.pretraining import WSD
 from lrlib.schedule import Schedule
 from lrlib.warmup import Warmup
+
+Value = TypeVar("Value")
 
 
 def from_name(
@@ -284,10 +286,10 @@ def _warmup_stable_decay(
 ) -> Schedule:
     if warmup_type != "linear":
         raise ValueError(f"from_name: warmup_type must be 'linear', got {warmup_type!r}")
-    cooldown = _one_of({"cooldown": cooldown, "num_decay_steps": num_decay_steps}, 0.2)
-    form = _one_of({"form": form, "decay_type": decay_type}, "cosine")
+    fall = _one_of({"cooldown": cooldown, "num_decay_steps": num_decay_steps}, 0.2)
+    its_form = _one_of({"form": form, "decay_type": decay_type}, "cosine")
     floor = _floor({"min_factor": min_factor, "min_lr_ratio": min_lr_ratio}, None) or 0.0
-    return WSD(total, warmup, cooldown, form, floor)
+    return WSD(total, warmup, fall, its_form, floor)
 
 
 _BUILDERS: dict[str, Callable[..., Schedule]] = {
@@ -316,7 +318,7 @@ def _waves(total_iters: int, num_cycles: float, min_factor: float) -> Schedule:
     return CosineCycles(total_iters, num_cycles, min_factor)
 
 
-def _one_of(options: Mapping[str, Any], default: Any) -> Any:
+def _one_of(options: Mapping[str, Value | None], default: Value) -> Value:
     """The one value among several names of one setting, or the default."""
     given = {name: value for name, value in options.items() if value is not None}
     if len(given) > 1:

@@ -65,13 +65,17 @@ class Cyclical(Cycle):
         gamma = _checks.number(owner, "gamma", self.gamma, above=0, maximum=1)
         object.__setattr__(self, "gamma", gamma)
 
+    @property
+    def _down(self) -> int:
+        return self.step_size_up if self.step_size_down is None else self.step_size_down
+
     def formula(self, step: int) -> float:
         return self.min_factor + (1 - self.min_factor) * self.height(step)
 
     def height(self, step: int) -> float:
         """How far up the rate is at `step`: 0 where a cycle starts, 1 at the peak."""
         step = _checks.integer("Cyclical", "step", step, minimum=0)
-        up, down = self.step_size_up, self.step_size_down
+        up, down = self.step_size_up, self._down
         i, T_cur = divmod(step, up + down)
         triangle = T_cur / up if T_cur <= up else (up + down - T_cur) / down
         if self.mode == "triangular2":
@@ -95,7 +99,7 @@ class Cyclical(Cycle):
         After that many updates the cycle is done and the factor is back at `min_factor`.
         """
         n = _checks.integer("Cyclical", "n", n, minimum=0)
-        return tuple((self.step_size_up + self.step_size_down) * i for i in range(1, n + 1))
+        return tuple((self.step_size_up + self._down) * i for i in range(1, n + 1))
 
     def check_end(self, total_steps: int) -> None:
         """Raise ValueError unless a run of `total_steps` (at least 1) ends at the end of a cycle.
@@ -103,7 +107,7 @@ class Cyclical(Cycle):
         A run that stops inside a cycle stops at a high rate. The message names the nearest ends.
         """
         total_steps = _checks.integer("Cyclical", "total_steps", total_steps, minimum=1)
-        size = self.step_size_up + self.step_size_down
+        size = self.step_size_up + self._down
         _checks.cycle_end("Cyclical", total_steps, *divmod(total_steps, size), size)
 
 

@@ -10,6 +10,7 @@ from lrlib import _checks
 from lrlib.constant import Constant as Constant  # it was defined here before it had its own module
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 _BASIS = 32  # vectors kept by the Lanczos method
@@ -29,8 +30,8 @@ def stability_limit(curvature: float, momentum: float = 0.0) -> float:
 
 def noise_floor(
     lr: float,
-    curvature: float | Sequence[float],
-    gradient_variance: float | Sequence[float],
+    curvature: float | Sequence[float] | np.ndarray,
+    gradient_variance: float | Sequence[float] | np.ndarray,
     batch_size: int = 1,
     momentum: float = 0.0,
 ) -> float:
@@ -135,7 +136,7 @@ def largest_hessian_eigenvalue(
         return torch.cat([o.reshape(-1) for o in out])
 
     rounding = 4 * torch.finfo(v.dtype).eps
-    basis, converged = [], False
+    basis, converged, eigenvalue = [], False, 0.0
     # On the CPU: not every device has float64.
     tridiagonal = torch.zeros(_BASIS, _BASIS, dtype=torch.float64, device="cpu")
     for _ in range(max_iter):

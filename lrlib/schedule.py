@@ -182,7 +182,7 @@ class Schedule(Unsaved, ABC):
         )
 
     def plot(
-        self, n: int | None = None, *, peak: float = 1.0, ax: Axes | None = None, **line: object
+        self, n: int | None = None, *, peak: float = 1.0, ax: Axes | None = None, **line: Any
     ) -> Axes:
         """Draw ``peak * shape`` over the first `n` steps and return the axes.
 
@@ -330,7 +330,8 @@ class Product(Schedule):
     @property
     def length(self) -> int | None:
         lengths = [schedule.length for schedule in self.schedules]
-        return None if None in lengths else max(lengths)
+        ends = [length for length in lengths if length is not None]
+        return max(ends) if len(ends) == len(lengths) else None
 
     def formula(self, step: int) -> float:
         return math.prod(schedule(step) for schedule in self.schedules)

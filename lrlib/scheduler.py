@@ -145,7 +145,7 @@ class ScheduledLR(Driver):
         return self._last_epoch
 
     @last_epoch.setter
-    def last_epoch(self, value: object) -> None:
+    def last_epoch(self, value: int) -> None:
         if value != self._last_epoch + 1 or self._self_driving:
             raise AttributeError(
                 "ScheduledLR: last_epoch cannot be set, neither by hand nor by another scheduler "
@@ -174,6 +174,8 @@ class ScheduledLR(Driver):
         """The schedule of the learning rate, or those of the groups."""
         return self._shapes["lr"]
 
+    # Where a type is ignored here and below, torch declares what this scheduler does not have: a
+    # list that may be changed in place, tensors as rates, epochs.
     @property
     def base_lrs(self) -> tuple[float, ...]:
         """The base learning rate (the peak) of each group, in the order of the groups.
@@ -185,7 +187,9 @@ class ScheduledLR(Driver):
         return tuple(self._bases()["lr"])
 
     @base_lrs.setter
-    def base_lrs(self, values: Sequence[float]) -> None:
+    def base_lrs(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, values: Sequence[float]
+    ) -> None:
         self._check_driving()
         self._adopt_new_groups()
         groups = len(self._base["lr"])
@@ -197,7 +201,7 @@ class ScheduledLR(Driver):
         new = [_checks.number("ScheduledLR", "base_lrs", value, minimum=0) for value in values]
         self._apply(base={**self._base, "lr": new})
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The learning rates at the current count, one float per group.
 
         Computed, not read back: what other code wrote into the groups does not show, nor does
@@ -205,7 +209,7 @@ class ScheduledLR(Driver):
         """
         return self._values("lr", self._last_epoch, self._bases())
 
-    def get_last_lr(self) -> list[float]:
+    def get_last_lr(self) -> list[float]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The same as `get_lr`; the name is torch's.
 
         Between ``optimizer.step()`` and ``scheduler.step()`` these are the rates of the update
@@ -216,7 +220,9 @@ class ScheduledLR(Driver):
         return self._values("lr", step, self._bases())
 
     @uncompiled
-    def step(self, epoch: None = None, *, by: int = 1) -> None:
+    def step(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, epoch: None = None, *, by: int = 1
+    ) -> None:
         """Count one optimizer update, as `by`, and write the values for the next one.
 
         ``step(by=n)`` counts in tokens or samples: the schedule's steps are then tokens, and `n`
@@ -247,7 +253,8 @@ class ScheduledLR(Driver):
             return None
         if self._last_epoch >= self._end:
             self._say("end", _counting.past_the_end(self._end, self._last_epoch), 3)
-        if self._plain is None or not self._advance_plainly(by):
+        plain = self._plain
+        if plain is None or not self._advance_plainly(plain, by):
             self._advance(by)
         self._by, self._uncounted = by, 0
         return None
@@ -331,7 +338,9 @@ class ScheduledLR(Driver):
             # Of OneCycleLR, whose own base is the lowest rate.
             merged["lr"] = [float(group["max_lr"]) for group in groups]
         if state.last_lr is not None:
-            messages += _resuming.jump(state, self._values("lr", count, merged))
+            messages += _resuming.jump(
+                state.last_epoch, state.last_lr, self._values("lr", count, merged)
+            )
         for message in messages:
             warnings.warn(message, UserWarning, stacklevel=2)
         for message in notes:

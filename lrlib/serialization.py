@@ -74,7 +74,7 @@ def _register(shape: Shape, name: str) -> Shape:
     owner = "register_schedule"
     if not (isinstance(shape, type) and issubclass(shape, Schedule)):
         raise TypeError(f"{owner}: what is registered must be a class of Schedule, got {shape!r}")
-    if "__dataclass_fields__" not in vars(shape):
+    if not dataclasses.is_dataclass(shape) or "__dataclass_fields__" not in vars(shape):
         raise TypeError(f"{owner}: {shape.__name__} must be a dataclass, got {shape!r}")
     fields = {field.name for field in dataclasses.fields(shape) if field.init}
     if set(inspect.signature(shape).parameters) != fields:
@@ -97,7 +97,7 @@ def to_dict(shape: Schedule) -> dict[str, Any]:
     """As ``shape.to_dict()``, which see."""
     kind = type(shape)
     name = next((name for name, it in (_BUILT_IN | _registered).items() if it is kind), None)
-    if name is None:
+    if name is None or not dataclasses.is_dataclass(shape):
         raise TypeError(
             f"to_dict: {kind.__name__} must be registered, so that from_dict finds it by its name: "
             f"decorate the class with lrlib.register_schedule; got {shape!r}"

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 from torch.optim import Optimizer
 
 from lrlib import _checks, _optimizers
@@ -73,7 +74,7 @@ class LRTrace:
         if self._seen is not None:
             for name, values in zip(self.QUANTITIES, self._seen, strict=True):
                 self._values[name].extend(values)
-            self._groups.append(len(values))
+            self._groups.append(len(self._seen[0]))
             self._seen = None
 
     def clear(self) -> None:
@@ -215,7 +216,7 @@ class LRTrace:
             raise ValueError(
                 f"LRTrace: shape and peak go together, got shape={shape!r}, peak={peak!r}"
             )
-        if shape is not None:
+        if shape is not None and peak is not None:
             applied, planned, steps = self._compare(shape, peak, group, start, quantity, by)
         else:
             applied, planned = self._applied(group, quantity), None
@@ -236,5 +237,5 @@ class LRTrace:
         return ax
 
 
-def _value(setting: object) -> float:
+def _value(setting: float | Tensor | None) -> float:
     return math.nan if setting is None else float(setting)

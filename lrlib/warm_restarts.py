@@ -123,7 +123,7 @@ def ensemble_probabilities(models: Iterable[nn.Module], inputs: torch.Tensor) ->
         if not isinstance(model, nn.Module):
             raise TypeError(f"{owner}: models must hold modules only, got {model!r:.200}")
     modes = [(module, module.training) for model in models for module in model.modules()]
-    total = None
+    total: torch.Tensor | None = None
     try:
         with torch.no_grad():
             for model in models:
@@ -143,4 +143,5 @@ def ensemble_probabilities(models: Iterable[nn.Module], inputs: torch.Tensor) ->
     finally:
         for module, training in modes:
             module.training = training
+    assert total is not None  # there is a model
     return total / len(models)

@@ -1,9 +1,11 @@
 """``import lrlib`` loads no torch, and the schedules work where there is none."""
 
+import ast
 import pickle
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -124,6 +126,21 @@ def test_every_public_name_is_there_and_comes_once():
 @pytest.mark.parametrize("module", ["scheduler", "trace", "lr_finder", "batch_size_scaling"])
 def test_modules_are_attributes_without_an_import_of_their_own(module):
     assert run(f"import lrlib; print(lrlib.{module}.__name__)") == f"lrlib.{module}"
+
+
+def test_a_type_checker_sees_the_names_that_are_loaded_when_first_used():
+    tree = ast.parse(Path(lrlib.__file__).read_text(encoding="utf-8"))
+    (block,) = (
+        node.body
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {
+        node.module.removeprefix("lrlib."): tuple(name.name for name in node.names)
+        for node in block
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert seen == lrlib._NEED_TORCH
 
 
 def test_what_is_not_there_is_an_attribute_error():

@@ -59,6 +59,7 @@ def main() -> int:
         stages = {
             "format": ["-m", "ruff", "format", "--check", "."],
             "lint": ["-m", "ruff", "check", "."],
+            "types": ["-m", "basedpyright", "--pythonpath", sys.executable],
             "scripts and notebooks agree": [tool, "check"],
             "the table of claims is current": [tool, "check-claims"],
             "the audit is current": ["tools/audit.py", "check"],

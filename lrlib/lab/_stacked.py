@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
@@ -125,8 +126,9 @@ class StackedMLP(StackedModule):
 
     def __init__(self, models: list[nn.Module], loss: Loss, device: torch.device) -> None:
         super().__init__(models, loss, device)
-        self.names = [str(i) for i in range(0, len(models[0]), 2)]
-        self.relu = [type(m) is nn.ReLU for m in list(models[0])[1::2]]
+        modules = list(cast(nn.Sequential, models[0]))  # see `fits`
+        self.names = [str(i) for i in range(0, len(modules), 2)]
+        self.relu = [type(m) is nn.ReLU for m in modules[1::2]]
 
     def _layers(self, x: Tensor) -> list[Tensor]:
         """The input of every layer, and last the outputs."""
@@ -213,6 +215,7 @@ class StackedSGD:
     def step(self, grads: Gradients, lr: Tensor, momentum: np.ndarray | None = None) -> None:
         """`momentum`: float64, one for each slice, in place of the one for all."""
         self.applied.append(lr)
+        factor = still = kept = None
         if momentum is not None:
             self.applied_momentum.append(momentum.astype(np.float32))
             # A factor on the buffer before the usual update: the factor 1 leaves every bit as is.
@@ -221,7 +224,7 @@ class StackedSGD:
             still = torch.from_numpy(np.flatnonzero(momentum == 0)).to(lr.device)
         for name, p in self.params.items():
             buffer, grad = self.buffers[name], grads[name]
-            if momentum is not None:
+            if factor is not None:
                 kept = buffer[still]
                 buffer.mul_(_per_slice(factor, p))
             if self.nesterov:
@@ -229,7 +232,7 @@ class StackedSGD:
                 if self.weight_decay:
                     direction = direction.add(p, alpha=self.weight_decay)
                 buffer.mul_(self.momentum).add_(direction)
-                ahead = buffer if momentum is None else buffer * _per_slice(factor, p)
+                ahead = buffer if factor is None else buffer * _per_slice(factor, p)
                 direction = direction.add(ahead, alpha=self.momentum)
             else:
                 grad.accumulate(buffer, self.momentum)
@@ -237,7 +240,7 @@ class StackedSGD:
                     buffer.add_(p, alpha=self.weight_decay)
                 direction = buffer
             p.addcmul_(direction, _per_slice(lr, p), value=-1)
-            if momentum is not None:
+            if kept is not None:
                 buffer[still] = kept
 
 
@@ -265,17 +268,21 @@ class StackedAdamW:
         """`momentum`: float64, the beta1 of each slice, in place of the one for all."""
         self.applied.append(lr)
         t = len(self.applied)
-        beta1, beta2 = self.momentum if momentum is None else momentum, self.beta2
+        beta1, beta2 = self.momentum, self.beta2
         # The bias correction is of the present beta1, as in torch.
-        weight, correction = 1 - beta1, 1 / (1 - beta1**t)
-        if momentum is not None:
+        if momentum is None:
+            weight, correction = 1 - beta1, 1 / (1 - beta1**t)
+        else:
             self.applied_momentum.append(momentum.astype(np.float32))
-            weight, correction = _beside(lr, weight), _beside(lr, correction)
+            weight = _beside(lr, 1 - momentum)
+            correction = _beside(lr, 1 / (1 - momentum**t))
         size = lr * correction
         for name, p in self.params.items():
             grad = grads[name].dense()
             p.mul_(1 - _per_slice(lr, p) * self.weight_decay)
-            self.first[name].lerp_(grad, weight if momentum is None else _per_slice(weight, p))
+            self.first[name].lerp_(
+                grad, _per_slice(weight, p) if isinstance(weight, Tensor) else weight
+            )
             self.second[name].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             # In a tensor that stays: fresh ones at every step cost more than the arithmetic.
             scale = torch.sqrt(self.second[name], out=self.scratch[name])

@@ -24,16 +24,17 @@ def rounded(effect: float, low: float, high: float, scale: str) -> tuple[str, st
     """The three with as many decimals as show two digits of half the interval's width."""
     values, half = (effect, low, high), (high - low) / 2
     if half == 0:
-        return tuple(f"{x:z.4g}" for x in values)
+        return f"{effect:z.4g}", f"{low:z.4g}", f"{high:z.4g}"
     if scale == "ratio" and high > 10 * low:  # no number of decimals serves both ends
-        return tuple(f"{x:.2g}" for x in values)
+        return f"{effect:.2g}", f"{low:.2g}", f"{high:.2g}"
     order = math.floor(math.log10(max(abs(x) for x in values)))
     decimals = min(1 - math.floor(math.log10(half)), 5 - order)  # six digits at most
     power = ""
     if not -4 < order < 6:
         values, decimals = [x / 10.0**order for x in values], decimals + order
         power = f"e{order:+03d}"
-    return tuple(f"{round(x, decimals):z.{max(decimals, 0)}f}{power}" for x in values)
+    a, b, c = (f"{round(x, decimals):z.{max(decimals, 0)}f}{power}" for x in values)
+    return a, b, c
 
 
 def half_widths(power: float | None) -> str:
@@ -47,7 +48,7 @@ def cells(evidence: Sequence[Evidence]) -> list[tuple[str, ...]]:
     """What a reader sees, row by row, the header first."""
     levels = {row.confidence for row in evidence if row.seeds}
     level = f"{100 * levels.pop():g} % " if len(levels) == 1 else ""
-    table = [("what", f"measured [{level}interval]", *_COLUMNS)]
+    table: list[tuple[str, ...]] = [("what", f"measured [{level}interval]", *_COLUMNS)]
     for row in evidence:
         measured = row.measured
         if row.seeds and not level:

@@ -294,7 +294,8 @@ def checksums() -> dict[str, str]:
     """File name -> SHA-256, as data/SHA256SUMS lists them."""
     sums = DATA_DIR / "SHA256SUMS"
     _must_exist(sums)
-    return dict(reversed(line.split()) for line in sums.read_text().splitlines() if line)
+    lines = (line.split() for line in sums.read_text().splitlines() if line)
+    return {name: digest for digest, name in lines}
 
 
 def _must_exist(path: Path) -> None:

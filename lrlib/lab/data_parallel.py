@@ -43,11 +43,12 @@ def train(processes: int = 1, rank: int = 0, microbatches: int = 1) -> dict[str,
     task = mnist1d_task()
     x, y = task.data.draw(0).split("train")
     model = task.model(seed=0)
-    net = model if processes == 1 else DistributedDataParallel(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
     scheduler, trace = ScheduledLR(optimizer, SCHEDULE), LRTrace(optimizer)
     noise, norms = GradientNoiseScale(), []
+    net = model
     if processes > 1:
+        net = DistributedDataParallel(model)
         net.register_comm_hook(norms, average_and_measure)
 
     losses, gradients = [], []
@@ -65,13 +66,14 @@ def train(processes: int = 1, rank: int = 0, microbatches: int = 1) -> dict[str,
             noise.end_update(BATCH // parts)
         if processes > 1:
             # For the record only: training itself needs none of this.
-            mean = torch.stack([*torch.stack(norms).sum(0), loss])
+            mean = torch.stack([*torch.stack(norms).sum(0), torch.as_tensor(loss)])
             norms.clear()
             dist.all_reduce(mean.div_(processes))
             small_sq, big_sq, loss = mean.tolist()
             noise.update_norms(small_sq, big_sq, BATCH // parts, BATCH)
         losses.append(float(loss))
-        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        gradients.append(torch.cat([grad.flatten() for grad in grads]))
         optimizer.step()
         scheduler.step()  # once per update, in every process
     return {
@@ -84,21 +86,24 @@ def train(processes: int = 1, rank: int = 0, microbatches: int = 1) -> dict[str,
 
 
 def average_and_measure(
-    norms: list[torch.Tensor], bucket: dist.GradBucket
+    norms: list[torch.Tensor],
+    # torch's documentation has it here, and its check of this hook's annotations wants it.
+    bucket: dist.GradBucket,  # pyright: ignore[reportPrivateImportUsage]
 ) -> torch.futures.Future[torch.Tensor]:
     """What DistributedDataParallel does with a bucket of gradients, and its norms on the way.
 
     Appends (squared norm of this process's gradients, squared norm of the average) to `norms`.
     """
     own = bucket.buffer().square().sum()
-    future = dist.all_reduce(bucket.buffer(), async_op=True).get_future()
+    work = dist.all_reduce(bucket.buffer(), async_op=True)
+    assert work is not None  # with async_op
 
     def average(done: torch.futures.Future[torch.Tensor]) -> torch.Tensor:
         mean = done.value()[0].div_(dist.get_world_size())
         norms.append(torch.stack([own, mean.square().sum()]))
         return mean
 
-    return future.then(average)
+    return work.get_future().then(average)
 
 
 def launch(processes: int = 2, *, timeout: float = 120) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import html
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,11 +17,11 @@ from lrlib import _checks
 from lrlib.lab.evidence import half_interval
 
 if TYPE_CHECKING:
-    from lrlib.lab.sweep import SweepResult
+    from lrlib.lab.results import SweepResult
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the dashes tell schedules
 # apart in greyscale. A schedule keeps its colour through the whole book.
-SCHEDULES: dict[str, dict[str, object]] = {
+SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {"color": "#000000", "linestyle": "-"},
     "step": {"color": "#D55E00", "linestyle": "--"},
     "exponential": {"color": "#E69F00", "linestyle": "-."},
@@ -68,7 +68,7 @@ def show(alt: str) -> None:
     plt.close(figure)
 
 
-def look(schedule: str) -> dict[str, object]:
+def look(schedule: str) -> dict[str, Any]:
     """Colour and line style of a schedule, as keywords for ``Axes.plot``."""
     _checks.choice("look", "schedule", schedule, tuple(SCHEDULES))
     return dict(SCHEDULES[schedule])
@@ -89,7 +89,7 @@ def band(
     *,
     interval: tuple[float, float] = (10, 90),
     label: str | None = None,
-    **line: object,
+    **line: Any,
 ) -> None:
     """Draw the median of `runs` over the first axis, (runs, points), with a percentile band."""
     given, runs = runs, _numbers("band", "runs", runs)
@@ -108,7 +108,7 @@ def band(
     )
 
 
-def intervals(ax: Axes, runs: dict[str, np.ndarray], colors: dict[str, object]) -> None:
+def intervals(ax: Axes, runs: dict[str, np.ndarray], colors: dict[str, Any]) -> None:
     """One row for each of `runs`, from the top: mean over seeds and 95 % interval; a line at 0."""
     for y, (name, values) in enumerate(runs.items()):
         half = half_interval(values)
@@ -125,7 +125,7 @@ def shades(n: int) -> list[tuple[float, float, float, float]]:
 
 def loss_and_rate(
     result: SweepResult,
-    runs: dict[str, tuple[str, int, dict[str, object]]],
+    runs: dict[str, tuple[str, int, dict[str, Any]]],
     *,
     width: int = 1,
     height: float = 4.8,
@@ -146,7 +146,7 @@ def loss_and_rate(
     return top, bottom
 
 
-def valley(ax: Axes, rates: np.ndarray, values: np.ndarray, name: str = "", **line: object) -> None:
+def valley(ax: Axes, rates: np.ndarray, values: np.ndarray, name: str = "", **line: Any) -> None:
     """Draw `values`, (rates, seeds), over the learning rate; mark and name the lowest point.
 
     Median and 10th to 90th percentile over seeds; the triangle marks the lowest median.
@@ -183,7 +183,7 @@ def guessing(ax: Axes, classes: int, name: str = "guessing") -> None:
     )
 
 
-def name_line(ax: Axes, x: float, y: float, text: str, **kwargs: object) -> None:
+def name_line(ax: Axes, x: float, y: float, text: str, **kwargs: Any) -> None:
     """Write a line's name beside it, at (x, y) in data coordinates."""
     kwargs = {"fontsize": 9.5, "va": "center", "ha": "left", **kwargs}
     ax.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", **kwargs)

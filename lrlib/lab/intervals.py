@@ -84,18 +84,18 @@ def interval(
 ) -> tuple[float, float, float]:
     """Effect, low and high of what `checked` returned; NaN if any of it is not finite."""
     if not np.isfinite(values).all():
-        return (math.nan,) * 3
+        return math.nan, math.nan, math.nan
     if scale == "ratio" and (values <= 0).any():
         raise ValueError(
             f"{owner}: effect must hold ratios above 0 with scale='ratio', got "
             f"{values.min().item()!r}"
         )
-    if values.ndim == 0:
-        return (float(values),) * 3
-    if np.ptp(values) == 0:  # every seed agrees; the t interval would warn and give NaN
-        return (float(values[0]),) * 3
+    if np.ptp(values) == 0:  # one number, or every seed agrees: the t interval would give NaN
+        only = float(values.flat[0])
+        return only, only, only
     if scale == "ratio":
         logs = interval(owner, np.log(values), confidence, "linear")
-        return tuple(math.exp(x) if x < 700 else math.inf for x in logs)
+        effect, low, high = (math.exp(x) if x < 700 else math.inf for x in logs)
+        return effect, low, high
     mean, half = float(values.mean()), float(half_interval(values, confidence))
     return mean, mean - half, mean + half

@@ -30,7 +30,7 @@ class NoisyQuadratic:
     """
 
     curvature: tuple[float, ...] = tuple(1 / i for i in range(1, 101))
-    gradient_variance: tuple[float, ...] | None = None
+    gradient_variance: float | tuple[float, ...] | None = None
     start: float | tuple[float, ...] = 1.0
     batch_size: int = 1
 
@@ -57,10 +57,14 @@ class NoisyQuadratic:
     def _h(self) -> np.ndarray:
         return np.array(self.curvature)
 
+    @property
+    def _variance(self) -> float | tuple[float, ...]:
+        return self.curvature if self.gradient_variance is None else self.gradient_variance
+
     @cached_property
     def _noise(self) -> np.ndarray:
         """Gradient variance per update, c / B."""
-        return np.array(self.gradient_variance) / self.batch_size
+        return np.array(self._variance) / self.batch_size
 
     @cached_property
     def _start(self) -> np.ndarray:
@@ -72,7 +76,7 @@ class NoisyQuadratic:
 
     def noise_floor(self, lr: float, momentum: float = 0.0) -> float:
         """The expected loss at which a fixed rate settles (see lrlib.noise_floor)."""
-        return noise_floor(lr, self.curvature, self.gradient_variance, self.batch_size, momentum)
+        return noise_floor(lr, self.curvature, self._variance, self.batch_size, momentum)
 
     def loss(self, rates: Sequence[float] | np.ndarray, momentum: float = 0.0) -> np.ndarray:
         """Expected loss before every update and after the last.

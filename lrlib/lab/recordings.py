@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,8 +68,8 @@ class Recording:
     steps: int
     batch_size: int
     data_files: tuple[str, ...]
-    settings: Mapping[str, object] = field(default_factory=dict)
-    optimizer: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
     evaluate: tuple[str, ...] = ("val", "test")
     evaluations: int = 10
     together: bool = False
@@ -141,7 +142,7 @@ class Recorded(Results):
 
     train_loss: np.ndarray
     first_losses: np.ndarray
-    about: dict[str, object]
+    about: dict[str, Any]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that is kept, by name, each (schedules, peaks, seeds, …)."""
@@ -192,13 +193,14 @@ def _middles(constant: float, cooling: float, ending: float, **others: float) ->
     return middle | dict.fromkeys(_ENDING, ending) | others
 
 
-_IMAGES = {"task": "images", "steps": 1400, "batch_size": 64, "data_files": ("mnist5k.npz",)}
+_IMAGES: dict[str, Any] = {"task": "images", "batch_size": 64, "data_files": ("mnist5k.npz",)}
 _ROOT2 = 2**0.5
 
 RECORDINGS = {
     # Every training image is fitted.
     "mlp_clean": Recording(
         **_IMAGES,
+        steps=1400,
         settings={"hidden": [64]},
         shapes=_shapes(1400),
         peaks=_grids(_middles(0.24, 0.24, 0.34), _ROOT2, 6),
@@ -208,6 +210,7 @@ RECORDINGS = {
     # A fifth of the training labels is wrong.
     "mlp_noisy": Recording(
         **_IMAGES,
+        steps=1400,
         settings={"hidden": [64], "label_noise": 0.2},
         shapes=_shapes(1400),
         peaks=_grids(_middles(0.018, 0.035, 0.05), 2, 6),
@@ -217,6 +220,7 @@ RECORDINGS = {
     # A network too small to fit the images in all their places.
     "mlp_shifted": Recording(
         **_IMAGES,
+        steps=1400,
         settings={"hidden": [32], "shifts": True},
         shapes=_shapes(1400),
         peaks=_grids(_middles(0.06, 0.12, 0.17), _ROOT2, 6),
@@ -225,7 +229,8 @@ RECORDINGS = {
     ),
     # A convolutional network that fits every training image.
     "convnet": Recording(
-        **_IMAGES | {"steps": 1000},
+        **_IMAGES,
+        steps=1000,
         settings={"channels": 16},
         shapes=_shapes(1000),
         peaks=_grids(_middles(0.084, 0.1, 0.14), _ROOT2, 6),
@@ -356,7 +361,7 @@ def load(name: str) -> Recorded:
     )
 
 
-def read_about(name: str) -> dict[str, object]:
+def read_about(name: str) -> dict[str, Any]:
     """What ``<name>.json`` says; the errors are those of `recorded`."""
     path = folder() / f"{name}.json"
     if not path.is_file():
