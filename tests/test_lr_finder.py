@@ -405,6 +405,19 @@ def test_a_trace_and_a_schedule_do_not_take_notice():
     assert len(calls) == 8 + 12  # other hooks belong to the training
 
 
+def test_nor_do_they_after_an_update_that_raised():
+    """It leaves a trace and a schedule in the middle of an update."""
+    world = World(SGD, MOMENTUM)
+    trace, scheduler = LRTrace(world.optimizer), ScheduledLR(world.optimizer, Ramp(8))
+    broken = world.optimizer.register_step_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        world.optimizer.step()
+    broken.remove()
+    state = copy.deepcopy(scheduler.state_dict())
+    world.find(repeats=1)
+    assert len(trace) == 0 and scheduler.state_dict() == state
+
+
 def test_torchs_scheduler_still_notices_a_wrong_order():
     world = World(SGD, MOMENTUM)
     scheduler = StepLR(world.optimizer, 5)
