@@ -1,4 +1,4 @@
-"""restored: everything is as it was, bit for bit; most of that is tested with find_lr, which uses it."""
+"""restored: everything is as it was, bit for bit. Most of that is tested with find_lr."""
 
 import pytest
 import torch
