@@ -219,7 +219,7 @@ class NoisyQuadratic:
 
 @dataclass(frozen=True, eq=False)
 class OptimalRates:
-    """`rates`, shape (steps,); their final `loss`; `history`: the loss after every half sweep."""
+    """`rates`, shape (steps,); their final `loss`; `history`: the loss of its start and after each sweep."""
 
     rates: np.ndarray
     loss: float
