@@ -219,7 +219,10 @@ class NoisyQuadratic:
 
 @dataclass(frozen=True, eq=False)
 class OptimalRates:
-    """`rates`, shape (steps,); their final `loss`; `history`: the loss of its start and after each sweep."""
+    """`rates`, shape (steps,), and their final `loss`.
+
+    `history`: the loss of the start that led to them, and after every sweep.
+    """
 
     rates: np.ndarray
     loss: float
