@@ -444,6 +444,7 @@ CLIMB = np.arange(1.25, 30, 0.25)
         (FALL, 2.0, 5.0),  # 3 + 1 · (3 − 1)
         ([1.0] * 6, 4.0, 1 + 3 * 4 * 1.48 * 0.25 / math.sqrt(2)),  # the noise, of steps of 0.25
     ],
+    ids=["a fall", "a smaller factor", "no fall but noise"],
 )
 def test_where_a_test_ends(first, factor, last):
     """When the median of three, the last but one of a climb, is above `last`."""
