@@ -99,7 +99,7 @@ def register_first(optimizer: Optimizer, hook: Callable) -> Any:
 
 def of_the_run(hook: Function) -> Function:
     """Mark a hook that follows the training run, and is not to see updates beside it."""
-    hook.of_the_run = True
+    vars(hook)["of_the_run"] = True
     return hook
 
 

@@ -87,33 +87,35 @@ def _keep(value: Any, memo: dict[int, Callable]) -> Callable[[], Any]:
             memo[id(value)] = _keep_tensor(value, memo)
         return memo[id(value)]
     if isinstance(value, dict):
-        items = {key: _keep(item, memo) for key, item in value.items()}
-
-        def back() -> dict:
-            old = {key: keeper() for key, keeper in items.items()}
-            for key in value.keys() - old.keys():
-                del value[key]
-            value.update(old)
-            return value
-
-    elif isinstance(value, list):
+        return _keep_dict(value, memo)
+    if isinstance(value, list):
+        return _keep_list(value, memo)
+    if type(value) is tuple:
         entries = [_keep(item, memo) for item in value]
+        return lambda: tuple(keeper() for keeper in entries)
+    saved = copy.deepcopy(value)
+    return lambda: copy.deepcopy(saved)
 
-        def back() -> list:
-            value[:] = [keeper() for keeper in entries]
-            return value
 
-    elif type(value) is tuple:
-        entries = [_keep(item, memo) for item in value]
+def _keep_dict(value: dict, memo: dict[int, Callable]) -> Callable[[], dict]:
+    items = {key: _keep(item, memo) for key, item in value.items()}
 
-        def back() -> tuple:
-            return tuple(keeper() for keeper in entries)
+    def back() -> dict:
+        old = {key: keeper() for key, keeper in items.items()}
+        for key in value.keys() - old.keys():
+            del value[key]
+        value.update(old)
+        return value
 
-    else:
-        saved = copy.deepcopy(value)
+    return back
 
-        def back() -> Any:
-            return copy.deepcopy(saved)
+
+def _keep_list(value: list, memo: dict[int, Callable]) -> Callable[[], list]:
+    entries = [_keep(item, memo) for item in value]
+
+    def back() -> list:
+        value[:] = [keeper() for keeper in entries]
+        return value
 
     return back
 

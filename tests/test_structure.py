@@ -293,9 +293,25 @@ def private_names_of_torch(house: House) -> list[str]:
                     continue
                 if who.split(".")[0] not in from_here:
                     found.append(f"{name}:{node.lineno}: {who}.{what}")
-            elif isinstance(node, ast.Constant) and node.value in theirs - own:
+        for node in named_in_words(module.tree):
+            if node.value in theirs - own:
                 found.append(f"{name}:{node.lineno}: {node.value!r}")
     return found
+
+
+def named_in_words(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Texts that name an attribute or a key: ``getattr(x, "…")``, ``x.get("…")``, ``"…" in x``."""
+    for node in ast.walk(tree):
+        inside: list[ast.expr] = []
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called.endswith((".get", ".pop")) or called in ("getattr", "hasattr", "setattr"):
+                inside = node.args
+        elif isinstance(node, ast.Subscript):
+            inside = [node.slice]
+        elif isinstance(node, ast.Compare):
+            inside = [node.left]
+        yield from (it for it in inside if isinstance(it, ast.Constant))
 
 
 def own_names(tree: ast.Module) -> set[str]:
@@ -482,6 +498,11 @@ FAULTS = {
         {"trace": "def f(optimizer):\n    return getattr(optimizer, '_opt_called', 0)\n"},
         "no private name of torch",
         "lrlib.trace:2: '_opt_called'",
+    ),
+    "a private key in words": (
+        {"trace": "def f(state):\n    return '_schedule_phases' in state\n"},
+        "no private name of torch",
+        "lrlib.trace:2: '_schedule_phases'",
     ),
 }
 

@@ -173,27 +173,28 @@ class LRFinderResult:
         for losses in self.losses[:, : curve.size]:
             ax.plot(rates, losses, ".", color="0.75", markersize=4, zorder=1)
         ax.plot(rates, curve, color="black", linewidth=1.8, zorder=3)
-        found = {name: s for name, s in self.suggestions.items() if s.rate is not None}
+        found = {name: s.rate for name, s in self.suggestions.items() if s.rate is not None}
         # A row above the curve for each label. They all stand on that side of their lines where
         # there is room, and no line goes through a label if the one that reaches furthest that
         # way is on top.
         row = 0.1 * np.ptp(curve)
         top = curve.max() + row * (len(found) + 0.5)
         ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(curve.min() - row, top))
-        left = sum(math.log(s.rate**2 / (rates[0] * rates[-1])) for s in found.values()) > 0
+        left = sum(math.log(rate**2 / (rates[0] * rates[-1])) for rate in found.values()) > 0
         colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe & Ito
-        ordered = sorted(found.items(), key=lambda item: item[1].rate, reverse=left)
-        for i, (name, s) in enumerate(ordered):
+        ordered = sorted(found.items(), key=lambda item: item[1], reverse=left)
+        for i, (name, rate) in enumerate(ordered):
+            s = self.suggestions[name]
             color = colors[list(RULES).index(name) % len(colors)]
-            height = float(np.interp(math.log(s.rate), np.log(rates), curve))
+            height = float(np.interp(math.log(rate), np.log(rates), curve))
             level = top - row * (i + 0.75)
-            ax.plot([s.rate] * 2, [height, level], color=color, linewidth=1.2, zorder=2)
-            ax.plot(s.rate, height, "o", color=color, markersize=7, zorder=4)
+            ax.plot([rate] * 2, [height, level], color=color, linewidth=1.2, zorder=2)
+            ax.plot(rate, height, "o", color=color, markersize=7, zorder=4)
             if s.low is not None:
                 ax.plot([s.low, s.high], [height] * 2, color=color, linewidth=3, zorder=4)
             ax.annotate(
-                f"{name.replace('_', '/')} {s.rate:.2g}",
-                (s.rate, level),
+                f"{name.replace('_', '/')} {rate:.2g}",
+                (rate, level),
                 xytext=(-5 if left else 5, 0),
                 textcoords="offset points",
                 ha="right" if left else "left",

@@ -70,8 +70,9 @@ class TrainingStep:
 
     def _moved(self, value: Any) -> Any:
         parameter = next(self.model.parameters(), None)
-        moves = isinstance(value, Tensor) and parameter is not None
-        return value.to(parameter.device) if moves else value
+        if isinstance(value, Tensor) and parameter is not None:
+            return value.to(parameter.device)
+        return value
 
     def _generators(self) -> list[torch.Generator]:
         holders = self.loader, getattr(self.loader, "sampler", None)
