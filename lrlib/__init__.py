@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _NEED_TORCH = {
     "batch_size_scaling": ("GradientNoiseScale", "gradient_noise_scale", "scale_lr"),
     "lr_finder": ("LRFinderResult", "NoSuggestionError", "find_lr", "training_step"),
+    "restoring": (),
     "scheduler": ("ScheduledLR",),
     "trace": ("LRTrace",),
 }

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrlib import _checks, _counting, _optimizers, _resuming
-from lrlib._optimizers import uncompiled
+from lrlib._optimizers import of_the_run, uncompiled
 from lrlib._resuming import Shapes
 from lrlib.schedule import Schedule
 
@@ -81,11 +81,13 @@ class Driver(LRScheduler):
         # hooks go when the next one comes, not when it is collected: that may be during a step.
         me: weakref.ref[Driver] = weakref.ref(self)
 
+        @of_the_run
         @uncompiled
         def before_step(*_: object) -> None:
             if (scheduler := me()) is not None:
                 scheduler._before_optimizer_step()
 
+        @of_the_run
         @uncompiled
         def after_step(*_: object) -> None:
             if (scheduler := me()) is not None:

@@ -1,17 +1,18 @@
 """What ScheduledLR, LRTrace and find_lr know about torch's optimizers and the wrappers around them.
 
-Every private name of torch that this package uses for them is in this module.
+Every private name of torch that this package uses is in this module.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Function = TypeVar("Function", bound=Callable)
@@ -85,11 +86,6 @@ def step_pre_hooks(optimizer: Optimizer) -> dict[int, Callable]:
     return optimizer._optimizer_step_pre_hooks
 
 
-def load_hooks(optimizer: Optimizer) -> dict[int, Callable]:
-    """The hooks that run after ``load_state_dict``; may be changed."""
-    return optimizer._optimizer_load_state_dict_post_hooks
-
-
 def runs_load_hooks(optimizer: Optimizer) -> bool:
     return hasattr(optimizer, "_optimizer_load_state_dict_post_hooks")
 
@@ -102,6 +98,34 @@ def register_first(optimizer: Optimizer, hook: Callable) -> Any:
         handle.id, last=False
     )
     return handle
+
+
+def of_the_run(hook: Function) -> Function:
+    """Mark a hook that follows the training run, and is not to see updates beside it."""
+    vars(hook)["of_the_run"] = True
+    return hook
+
+
+@contextmanager
+def silenced(optimizer: Optimizer) -> Iterator[None]:
+    """While it lasts, LRTrace and ScheduledLR take no notice of updates.
+
+    Afterwards the optimizer has the hooks again that it had before, in their order, and no other.
+    """
+    kept = [
+        (hooks, dict(hooks))
+        for hooks in (step_pre_hooks(optimizer), optimizer._optimizer_step_post_hooks)
+    ]
+    for hooks, before in kept:
+        for key, hook in before.items():
+            if getattr(hook, "of_the_run", False):
+                del hooks[key]
+    try:
+        yield
+    finally:
+        for hooks, before in kept:
+            hooks.clear()
+            hooks.update(before)
 
 
 class _Added:
@@ -154,6 +178,23 @@ def uncompiled(function: Function) -> Function:
     skip = frames._FrameAction.SKIP  # where it would be compiled by itself
     frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
     return function
+
+
+def tensors_of(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The module's own parameters and buffers by name, None where there is none; may be changed."""
+    return module._parameters, module._buffers
+
+
+def rates_in_state(state: Mapping[str, Any]) -> tuple[list[float] | None, list[float] | None]:
+    """The peaks and the last rates that a saved state of one of torch's schedulers holds, if any.
+
+    The one-cycle and the cyclical scheduler keep the lowest rate as their base, not the peak.
+    """
+    low = "_schedule_phases" in state
+    peaks = state.get("max_lrs", None if low else state.get("base_lrs"))
+    rates = peaks, state.get("_last_lr")
+    peaks, last = (None if it is None else [float(value) for value in it] for it in rates)
+    return peaks, last
 
 
 def read(group: dict[str, Any], name: str) -> float | Tensor | None:

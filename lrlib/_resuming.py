@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lrlib import _optimizers
 from lrlib.schedule import Schedule
 
 Shapes = Schedule | tuple[Schedule, ...]
@@ -67,15 +68,12 @@ def _parse_torch(state: dict[str, Any]) -> State:
             "ScheduledLR: state_dict is of ReduceLROnPlateau, which counts evaluations; build "
             "ScheduledLR(optimizer, shape, start=<updates made>) instead"
         )
-    # The one-cycle and the cyclical scheduler keep the lowest rate as their base, not the peak.
-    low = "_schedule_phases" in state
-    peaks = state.get("max_lrs", None if low else state.get("base_lrs"))
-    last_lr = state.get("_last_lr")
+    peaks, last_lr = _optimizers.rates_in_state(state)
     return _checked(
         State(
             last_epoch=operator.index(state["last_epoch"]),
-            base={} if peaks is None else {"lr": [float(value) for value in peaks]},
-            last_lr=None if last_lr is None else [float(value) for value in last_lr],
+            base={} if peaks is None else {"lr": peaks},
+            last_lr=last_lr,
             foreign=True,
         )
     )

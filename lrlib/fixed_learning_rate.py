@@ -105,6 +105,24 @@ def largest_hessian_eigenvalue(
         raise ValueError(f"{owner}: params must be tensors that require grad, got {params!r:.200}")
     if not callable(loss):
         raise TypeError(f"{owner}: loss must be a function without arguments, got {loss!r}")
+    v = _start_vector(owner, start, params)
+    eigenvalue, best, converged = _lanczos(_hessian_product(owner, loss, params), v, tol, max_iter)
+    if not converged:
+        warnings.warn(
+            f"{owner}: not converged after max_iter={max_iter} products; the eigenvalue "
+            f"{eigenvalue:.4g} is a lower bound",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return eigenvalue, best / best.norm()
+
+
+def _start_vector(
+    owner: str, start: torch.Tensor | None, params: list[torch.Tensor]
+) -> torch.Tensor:
+    """`start`, or else a random vector: of unit length, on the parameters' device."""
+    import torch
+
     size = sum(p.numel() for p in params)
     if start is None:
         start = torch.randn(size, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
@@ -113,7 +131,14 @@ def largest_hessian_eigenvalue(
             f"{owner}: start must be a non-zero tensor of shape ({size},), got {start!r:.200}"
         )
     v = start.cpu().to(params[0].dtype).to(params[0].device)
-    v = best = v / v.norm()
+    return v / v.norm()
+
+
+def _hessian_product(
+    owner: str, loss: Callable[[], torch.Tensor], params: list[torch.Tensor]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The function that multiplies a vector, of shape (d,), by the Hessian of the loss."""
+    import torch
 
     value = loss()
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
@@ -135,10 +160,23 @@ def largest_hessian_eigenvalue(
         )
         return torch.cat([o.reshape(-1) for o in out])
 
-    rounding = 4 * torch.finfo(v.dtype).eps
-    basis, converged, eigenvalue = [], False, 0.0
+    return product
+
+
+def _lanczos(
+    product: Callable[[torch.Tensor], torch.Tensor], v: torch.Tensor, tol: float, max_iter: int
+) -> tuple[float, torch.Tensor, bool]:
+    """Largest eigenvalue of a symmetric matrix, its vector, and whether it came within `tol`.
+
+    `v` is a unit vector, of shape (d,), to begin with; `product` multiplies by the matrix.
+    """
+    import torch
+
+    best, rounding = v, 4 * torch.finfo(v.dtype).eps
+    basis: list[torch.Tensor] = []
     # On the CPU: not every device has float64.
     tridiagonal = torch.zeros(_BASIS, _BASIS, dtype=torch.float64, device="cpu")
+    eigenvalue = 0.0
     for _ in range(max_iter):
         if len(basis) == _BASIS:  # full: begin again from the best vector so far
             basis, v = [], best
@@ -154,17 +192,8 @@ def largest_hessian_eigenvalue(
         # ‖H best − eigenvalue best‖, and what rounding leaves of products with a larger one
         left, unseen = norm * abs(float(vectors[-1, -1])), rounding * float(values.abs().max())
         if left <= tol * abs(eigenvalue) + unseen:
-            converged = True
-            break
+            return eigenvalue, best, True
         v = w / norm
         if k < _BASIS:
             tridiagonal[k, k - 1] = tridiagonal[k - 1, k] = norm
-    v = best / best.norm()
-    if not converged:
-        warnings.warn(
-            f"{owner}: not converged after max_iter={max_iter} products; the eigenvalue "
-            f"{eigenvalue:.4g} is a lower bound",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return eigenvalue, v
+    return eigenvalue, best, False

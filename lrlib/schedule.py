@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrlib import _checks
+from lrlib import _checks, _encoding
 from lrlib._lambda_lr import Unsaved
 
 if TYPE_CHECKING:
@@ -160,9 +160,7 @@ class Schedule(Unsaved, ABC):
         Raises TypeError for a class of your own that is not registered (`register_schedule`) and
         for an argument that JSON does not have; ValueError for NaN and infinity.
         """
-        from lrlib import serialization  # it knows all shapes, so it lies above this module
-
-        return serialization.to_dict(self)
+        return _encoding.to_dict(self, Schedule)
 
     def __mul__(self, other: Schedule) -> Schedule:
         """The product of two schedules, step by step."""

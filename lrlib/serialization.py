@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
-import numpy as np
-
+from lrlib._encoding import CLASSES
 from lrlib.choosing import CosineCycles, InverseSquareRootDecay
 from lrlib.constant import Constant
 from lrlib.cosine_annealing import CosineAnnealing
@@ -33,7 +31,7 @@ _BUILT_IN: dict[str, type[Schedule]] = {
         *(InverseSquareRootDecay,),
     )
 }
-_registered: dict[str, type[Schedule]] = {}
+CLASSES.update(_BUILT_IN)
 
 
 @overload
@@ -82,57 +80,15 @@ def _register(shape: Shape, name: str) -> Shape:
             f"{owner}: the constructor of {shape.__name__} must take its fields and nothing else, "
             f"so that it can be made again from them; got {inspect.signature(shape)}"
         )
-    known = _BUILT_IN.get(name) or _registered.get(name)
+    known = CLASSES.get(name)
     if known is not None and _place(known) != _place(shape):
         raise ValueError(f"{owner}: name must be a new one, but {name!r} is {known!r}")
-    _registered[name] = shape
+    CLASSES[name] = shape
     return shape
 
 
 def _place(shape: type) -> tuple[str, str]:
     return shape.__module__, shape.__qualname__
-
-
-def to_dict(shape: Schedule) -> dict[str, Any]:
-    """As ``shape.to_dict()``, which see."""
-    kind = type(shape)
-    name = next((name for name, it in (_BUILT_IN | _registered).items() if it is kind), None)
-    if name is None or not dataclasses.is_dataclass(shape):
-        raise TypeError(
-            f"to_dict: {kind.__name__} must be registered, so that from_dict finds it by its name: "
-            f"decorate the class with lrlib.register_schedule; got {shape!r}"
-        )
-    out: dict[str, Any] = {"class": name}
-    for field in dataclasses.fields(shape):
-        if field.init:
-            argument = field.metadata.get("argument", field.name)
-            out[argument] = _encoded(f"{name}: {argument}", getattr(shape, field.name))
-    return out
-
-
-def _encoded(what: str, value: object) -> Any:
-    """`value` as JSON has it; `what` names it in messages."""
-    if isinstance(value, Schedule):
-        return to_dict(value)
-    if isinstance(value, tuple):
-        return [_encoded(what, entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool):
-        return value
-    # Plain numbers and text, also where an enumeration or another subclass had them.
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"to_dict: {what} must be finite, since JSON has no {value!r}")
-        return float(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    raise TypeError(
-        f"to_dict: {what} must be a number, text, True, False, None, a schedule or a tuple of such "
-        f"(not a list, which a schedule could not be compared and hashed with), got {value!r}"
-    )
 
 
 def from_dict(data: Mapping[str, Any]) -> Schedule:
@@ -161,14 +117,13 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
     if "class" not in data:
         raise ValueError(f'from_dict: data must have a key "class", got {dict(data)!r}')
     name = data["class"]
-    classes = _BUILT_IN | _registered
-    if not isinstance(name, str) or name not in classes:
+    if not isinstance(name, str) or name not in CLASSES:
         raise ValueError(
-            f'from_dict: "class" must be one of {", ".join(sorted(classes))}, or a name given with '
+            f'from_dict: "class" must be one of {", ".join(sorted(CLASSES))}, or a name given with '
             f"register_schedule; got {name!r}"
         )
     arguments = {key: value for key, value in data.items() if key != "class"}
-    parameters = inspect.signature(classes[name]).parameters
+    parameters = inspect.signature(CLASSES[name]).parameters
     for key in arguments:
         if key not in parameters:
             known = ", ".join(parameters) or "none"
@@ -176,7 +131,7 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in arguments:
             raise ValueError(f"from_dict: {name} needs the argument {key}, got {dict(data)!r}")
-    return classes[name](**{key: _decoded(value) for key, value in arguments.items()})
+    return CLASSES[name](**{key: _decoded(value) for key, value in arguments.items()})
 
 
 def _decoded(value: object) -> Any:

@@ -57,6 +57,7 @@ class LRTrace:
             inner.register_step_post_hook(self._record),
         )
 
+    @_optimizers.of_the_run
     @_optimizers.uncompiled
     def _look(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         """See the values before the update, which may change them."""
@@ -68,6 +69,7 @@ class LRTrace:
                 for name in self.QUANTITIES
             ]
 
+    @_optimizers.of_the_run
     @_optimizers.uncompiled
     def _record(self, *_: object) -> None:
         """Keep them, once: a step() that calls that of a base class is one update."""

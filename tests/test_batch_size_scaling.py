@@ -280,6 +280,27 @@ def test_one_update_says_nothing_about_its_uncertainty():
     assert fed(None, [(1, 4)]).interval() == (0.0, math.inf)
 
 
+@pytest.mark.parametrize("decay", [None, 0.9, 0.5])
+def test_the_interval_is_fiellers(decay):
+    """At its ends y − r x is z standard errors from 0, by the definition of each, from weights.
+
+    The weights' effective number of updates is (Σ w)² / Σ w², and the variance of their mean the
+    weighted variance over that number less 1.
+    """
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(2.0, 0.2, 7), rng.normal(10.0, 1.0, 7)
+    weights = (decay or 1.0) ** np.arange(6, -1, -1)
+    n = weights.sum() ** 2 / (weights**2).sum()
+    for confidence, z in ((0.95, 1.959964), (0.68, 0.994458)):
+        ends = fed(decay, zip(x.tolist(), y.tolist(), strict=True)).interval(confidence)
+        assert 0 < ends[0] < 5 < ends[1] < 20
+        for ratio in ends:
+            apart = y - ratio * x
+            mean = np.average(apart, weights=weights)
+            variance = np.average((apart - mean) ** 2, weights=weights)
+            assert abs(mean) == pytest.approx(z * math.sqrt(variance / (n - 1)), rel=1e-5)
+
+
 @pytest.mark.parametrize(("sigma", "updates"), [(2.0, 30), (10.0, 60)])
 def test_the_interval_covers_the_truth_as_often_as_it_says(sigma, updates):
     inside, unbounded = 0, 0

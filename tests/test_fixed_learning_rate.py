@@ -167,6 +167,27 @@ def test_negative_semidefinite_gives_zero():
     assert value == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_rounding_errors_do_not_grow_in_single_precision(seed):
+    """Far more negative directions, in which they would grow into an eigenvalue of 10⁶.
+
+    Beside those, single precision does not tell 1 from −1, but the estimate is not above it.
+    """
+    matrix = spectrum(1.0, *-(10.0 ** np.arange(0, 6, 0.2)), seed=seed).float()
+    value, _ = largest_hessian_eigenvalue(*quadratic(matrix))
+    assert -1.1 < value < 1.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_stops_where_rounding_leaves_nothing_to_find(seed):
+    """The largest eigenvalue is 0, and a share of 0 is never reached."""
+    matrix = spectrum(*[0.0] * 45, -1.0, -2.0, -3.0, -4.0, -5.0, seed=seed).float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        value, _ = largest_hessian_eigenvalue(*quadratic(matrix), max_iter=8)
+    assert value == pytest.approx(0, abs=1e-6)
+
+
 def test_it_evaluates_the_loss_once_and_leaves_rng_and_gradients_alone():
     loss, params = quadratic(spectrum(3.0, 1.0))
     calls, state = [], torch.get_rng_state()

@@ -123,7 +123,9 @@ def test_every_public_name_is_there_and_comes_once():
     assert len(lrlib.__all__) == len(set(lrlib.__all__))
 
 
-@pytest.mark.parametrize("module", ["scheduler", "trace", "lr_finder", "batch_size_scaling"])
+@pytest.mark.parametrize(
+    "module", ["scheduler", "trace", "lr_finder", "restoring", "batch_size_scaling"]
+)
 def test_modules_are_attributes_without_an_import_of_their_own(module):
     assert run(f"import lrlib; print(lrlib.{module}.__name__)") == f"lrlib.{module}"
 

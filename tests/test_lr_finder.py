@@ -1,7 +1,10 @@
 """find_lr: it leaves no trace, pairs rates with the right losses, and reads curves well."""
 
 import copy
+import json
+import math
 import random
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,7 +32,6 @@ from lrlib.lr_finder import (
     floor_2,
     minimum,
     minimum_10,
-    restored,
     smooth,
     steepest,
     valley,
@@ -308,22 +310,6 @@ def test_several_failures_at_the_end_do_not_stop_each_other():
     assert_same(before, world.state())
 
 
-def test_restored_can_rewind_without_the_random_states():
-    world = World(AdamW, {}).train(2)
-    before = world.state()
-    with restored(world.optimizer, model=world.model, data=world.own) as rewind:
-        world.train(3)
-        rewind()
-        between = world.state()
-        for name in before:
-            if name in ("random", "own"):
-                with pytest.raises(AssertionError):
-                    assert_same(before[name], between[name])
-            else:
-                assert_same(before[name], between[name])
-    assert_same(before, world.state())
-
-
 # --- what it does to the optimizer
 
 
@@ -405,6 +391,19 @@ def test_a_trace_and_a_schedule_do_not_take_notice():
     assert len(calls) == 8 + 12  # other hooks belong to the training
 
 
+def test_nor_do_they_after_an_update_that_raised():
+    """It leaves a trace and a schedule in the middle of an update."""
+    world = World(SGD, MOMENTUM)
+    trace, scheduler = LRTrace(world.optimizer), ScheduledLR(world.optimizer, Ramp(8))
+    broken = world.optimizer.register_step_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        world.optimizer.step()
+    broken.remove()
+    state = copy.deepcopy(scheduler.state_dict())
+    world.find(repeats=1)
+    assert len(trace) == 0 and scheduler.state_dict() == state
+
+
 def test_torchs_scheduler_still_notices_a_wrong_order():
     world = World(SGD, MOMENTUM)
     scheduler = StepLR(world.optimizer, 5)
@@ -420,6 +419,43 @@ def test_it_stops_on_divergence():
     last = np.flatnonzero(~np.isnan(losses))[-1]
     assert np.isnan(losses[last + 1 :]).all() and last < 190
     assert sorted(losses[last - 2 : last + 1])[1] > 4 * 9 >= sorted(losses[last - 3 : last])[1]
+
+
+def recorded(*losses, **arguments):
+    """How many losses are recorded where `train_step` returns these."""
+    w, left = nn.Parameter(torch.ones(1)), iter(losses)
+
+    def step():
+        w.grad = torch.zeros(1)
+        return next(left)
+
+    found = find_lr(SGD([w], lr=0.1), step, num_iter=len(losses) - 1, repeats=1, **arguments)
+    return int(np.isfinite(found.losses).sum())
+
+
+FALL = [5.0, 4.9, 3.0, 2.9, 2.8, *np.arange(2.7, 0.95, -0.1)]  # the median of its start is 3
+CLIMB = np.arange(1.25, 30, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("first", "factor", "last"),
+    [
+        (FALL, 4.0, 9.0),  # 3 + 3 · (3 − 1)
+        (FALL, 2.0, 5.0),  # 3 + 1 · (3 − 1)
+        ([1.0] * 6, 4.0, 1 + 3 * 4 * 1.48 * 0.25 / math.sqrt(2)),  # the noise, of steps of 0.25
+    ],
+    ids=["a fall", "a smaller factor", "no fall but noise"],
+)
+def test_where_a_test_ends(first, factor, last):
+    """When the median of three, the last but one of a climb, is above `last`."""
+    first = np.array(first)
+    middle = np.flatnonzero(CLIMB > last + 1e-9)[0]
+    count = recorded(*first, *CLIMB, diverge_factor=factor)
+    assert count == len(first) + middle + 1  # the first loss of all is not recorded
+
+
+def test_a_test_does_not_end_in_its_first_five_losses():
+    assert recorded(1.0, 1.1, 1.0, 90.0, 90.0, 1.0, 1.0, 1.1, 1.0, 1.1, 1.0) == 10
 
 
 def test_it_stops_on_a_loss_that_is_not_finite_before_it_is_used():
@@ -628,6 +664,58 @@ def test_smoothing_has_no_lag_and_keeps_straight_lines():
     assert smooth(rates, rng.standard_normal(61), 0.3).std() < 0.5
 
 
+STORED = json.loads(Path(__file__).with_name("lr_finder_curves.json").read_text())
+# Each rule's rate, with the least and the greatest of the repeats, as far as there are any.
+GOLDEN = {
+    "digits": {
+        "default": (0.3900241, 0.3722925, 0.4006626),
+        "steepest": (0.3625117, 0.3625117, 0.4581598),
+        "minimum_10": (0.09249147, 0.07318242, 0.09249147),
+        "valley": (0.02758532, 0.03486365, 0.05568814),
+    },
+    "mnist1d": {
+        "default": (0.006491316,),
+        "steepest": (0.006260517,),
+        "minimum_10": (0.001420831,),
+        "valley": (0.0007038136,),
+    },
+    "squares": dict.fromkeys(RULES, ()),
+    "whole batches": {
+        "default": (0.1426737, 0.1426733, 0.1426742),
+        "steepest": (0.1314147, 0.1314147, 0.1314147),
+        "minimum_10": (0.03352924, 0.03352924, 0.03352924),
+        "valley": (0.004237587, 0.004237587, 0.004237587),
+    },
+}
+# The smoothed curve's length, first, middle and last loss; its minimum, edge and floor.
+GOLDEN_CURVES = {
+    "digits": (49, (2.335718, 2.314633, 2.45753), (0.9249147, 1.48712, 0.7800482)),
+    "mnist1d": (51, (2.336702, 2.300721, 2.622289), (0.01420831, 0.02407618, 0.01298263)),
+    "squares": (49, (7.905365, 7.288126, 13.59), (0.03625117, 0.05086891, 0.03242762)),
+    "whole batches": (39, (8.214634, 8.014288, 9.214146), (0.3352924, 0.5206303, 0.2853475)),
+}
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_what_is_read_from_stored_curves(name):
+    """Real tests, with losses rounded to five digits, and what was read from them when stored."""
+    stored = STORED[name]
+    losses = np.array(stored["losses"])
+    rates = np.geomspace(stored["start_lr"], stored["end_lr"], losses.shape[1])
+    found = LRFinderResult(rates, losses)
+    size, heights, read = GOLDEN_CURVES[name]
+    smoothed = found.smoothed
+    assert smoothed.size == size
+    assert smoothed[[0, size // 2, -1]] == pytest.approx(heights, rel=1e-6)
+    again = [rule(rates[:size], smoothed) for rule in (minimum, edge, floor)]
+    assert again == pytest.approx(read, rel=1e-6)
+    assert (found.reason or "").startswith("no descent: ") is (name == "squares")
+    for rule, wanted in GOLDEN[name].items():
+        it = found.suggestions[rule]
+        rates_read = [rate for rate in (it.rate, it.low, it.high) if rate is not None]
+        assert rates_read == pytest.approx(list(wanted), rel=1e-6), rule
+
+
 @pytest.mark.parametrize("n", [50, 100, 400])
 def test_the_answer_does_not_depend_on_the_number_of_points(n):
     x = np.linspace(-6, 1, n)
@@ -681,6 +769,15 @@ def test_a_curve_of_noise_is_refused(repeats):
     found = [LRFinderResult(10**x, flat(seed, repeats)) for seed in range(200)]
     assert np.mean([result.reason is not None for result in found]) >= 0.95
     assert np.mean(["no descent" in (result.reason or "") for result in found]) >= 0.9
+
+
+@pytest.mark.parametrize(("fall", "refused"), [(0.25, True), (0.27, False)])
+def test_a_fall_is_believed_from_five_standard_errors_of_a_smoothed_loss_on(fall, refused):
+    """As many losses count as the window covers: half or twice as many would move this by √2."""
+    x, rng = np.linspace(-6, 1, 100), np.random.default_rng(3)
+    losses = curve(x, low=2.3 - fall) + 0.2 * rng.standard_normal(100)
+    reason = LRFinderResult(10**x, np.minimum(losses, 9.2)).reason
+    assert (reason or "").startswith("no descent") is refused
 
 
 def test_a_curve_that_only_blows_up_is_refused():

@@ -152,6 +152,31 @@ def test_nothing_found_at_random_beats_the_optimum_of_small_problems(problem, st
         assert problem.tune(shape, steps)[1] >= best.loss - slack
 
 
+# Each needs the start that is named, and no other leads there; or more than 40 sweeps.
+GOLDEN = {
+    "greedy": ([5.229, 2.208, 0.3, 0.184, 0.108], 0.01, 10.0, 256, 6, np.inf, 1.607653981e-04),
+    "constant": ([7.91, 5.593, 2.386, 0.038, 0.025], None, 10.0, 4096, 29, np.inf, 5.499684574e-05),
+    "linear": ([1.167, 0.016], 1.0, 1000.0, 4096, 2, np.inf, 7.520589910e-03),
+    "quadratic": ([5.304, 2.516, 0.926], 0.01, 10.0, 1, 4, np.inf, 3.573954863e-03),
+    "linear at the end": (
+        *([6.824, 1.921, 1.254, 1.146, 0.659], 0.01, 0.001, 4096, 9, None, 1.040916633e-05),
+    ),
+    "exponential": (
+        *([9.025, 2.713, 0.673, 0.373, 0.016], 0.01, 0.1, 4096, 8, np.inf, 3.202294952e-05),
+    ),
+    "many sweeps": ([5.158, 1.947, 1.66, 0.033], 0.01, 10.0, 16, 23, np.inf, 6.143097338e-04),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_optimum_is_the_best_of_six_starts_after_enough_sweeps(name):
+    curvature, variance, start, batch, steps, cap, loss = GOLDEN[name]
+    best = NoisyQuadratic(curvature, variance, start, batch).optimal(steps, cap)
+    assert best.loss == pytest.approx(loss, rel=1e-3)
+    if name == "many sweeps":
+        assert len(best.history) > 41
+
+
 def test_a_cap_is_kept_and_can_only_cost():
     problem = NoisyQuadratic(batch_size=256)
     losses = []

@@ -223,7 +223,10 @@ class NoisyQuadratic:
 
 @dataclass(frozen=True, eq=False)
 class OptimalRates:
-    """`rates`, shape (steps,); their final `loss`; `history`: the loss after every half sweep."""
+    """`rates`, shape (steps,), and their final `loss`.
+
+    `history`: the loss of the start that led to them, and after every sweep.
+    """
 
     rates: np.ndarray
     loss: float
