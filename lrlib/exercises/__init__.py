@@ -35,8 +35,23 @@ from lrlib.exercises._calls import (
     short,
     stepped,
 )
+from lrlib.exercises.kit import Exercise, exercise, flaws
+from lrlib.exercises.reading import (
+    Ask,
+    array,
+    over,
+    over_a_run,
+    parts,
+    to_number,
+    to_numbers,
+    to_schedule,
+    to_whole,
+    whole,
+)
 
 __all__ = [
+    "Ask",
+    "Exercise",
     "Interrupted",
     "Limit",
     "Mistake",
@@ -44,25 +59,37 @@ __all__ = [
     "NotFinite",
     "among",
     "apart",
+    "array",
     "ask_twice",
     "call",
     "checker",
     "close",
+    "exercise",
     "expect_far",
     "finite",
+    "flaws",
     "letters",
     "name_of",
     "number",
     "numbers",
+    "over",
+    "over_a_run",
+    "parts",
     "passed",
     "refused",
     "run",
     "same_rates",
     "sampled",
     "schedule",
+    "seal",
     "short",
     "stepped",
+    "to_number",
+    "to_numbers",
+    "to_schedule",
+    "to_whole",
+    "whole",
 ]
 
-for _module in ("", "._base", "._calls"):
+for _module in ("", "._base", "._calls", ".reading", ".relations"):
     seal(__name__ + _module)

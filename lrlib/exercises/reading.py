@@ -93,15 +93,17 @@ def to_whole(answer: Any, name: str) -> int:
         ) from None
 
 
-def to_numbers(answer: Any, name: str) -> np.ndarray:
-    """The answer as an array of floats, of any shape."""
+def to_numbers(answer: Any, name: str, what: str = "an array of numbers") -> np.ndarray:
+    """The answer as an array of floats, of any shape; `what` it should be, for the hint."""
     try:
         if isinstance(answer, str | dict | set | frozenset):
             raise TypeError
-        return np.asarray(answer.detach() if hasattr(answer, "detach") else answer, dtype=float)
+        if type(answer).__module__ == "torch" and hasattr(answer, "detach"):
+            answer = answer.detach()
+        return np.asarray(answer, dtype=float)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise Mistake(
-            f"{name} should return an array of numbers, not {short(answer)}.{_strange(answer)}"
+            f"{name} should return {what}, not {short(answer)}.{_strange(answer)}"
         ) from None
 
 
@@ -139,12 +141,11 @@ def over(steps: Callable[..., Iterable[int]]) -> Reader:
     return read
 
 
-def schedule(ask: Ask, *case: Any, example: str) -> Schedule:
-    """The Schedule that the function returns; for readers of its parts."""
-    answer = ask(*case)
+def to_schedule(answer: Any, name: str, example: str) -> Schedule:
+    """The answer, which should be a Schedule such as the `example`."""
     if not isinstance(answer, Schedule):
         raise Mistake(
-            f"{ask.name} should return a Schedule, such as {example}, not {short(answer)}."
+            f"{name} should return a Schedule, such as {example}, not {short(answer)}."
             f"{_strange(answer)}"
         )
     return answer
@@ -154,7 +155,7 @@ def over_a_run(steps: Callable[..., int], example: str) -> Reader:
     """Reads the factors of the Schedule that is returned, at the first ``steps(*case)`` steps."""
 
     def read(ask: Ask, *case: Any) -> np.ndarray:
-        return sampled(schedule(ask, *case, example=example), steps(*case))
+        return sampled(to_schedule(ask(*case), ask.name, example), steps(*case))
 
     return read
 
