@@ -35,7 +35,8 @@ from lrlib.exercises._calls import (
     short,
     stepped,
 )
-from lrlib.exercises.kit import Exercise, exercise, flaws
+from lrlib.exercises.declared import Exercise
+from lrlib.exercises.kit import exercise, flaws
 from lrlib.exercises.reading import (
     Ask,
     array,
@@ -91,5 +92,6 @@ __all__ = [
     "whole",
 ]
 
-for _module in ("", "._base", "._calls", ".reading", ".relations"):
+_KIT = ("_base", "_calls", "declared", "kit", "reading", "relations", "verdicts")
+for _module in ("", *(f".{name}" for name in _KIT)):
     seal(__name__ + _module)
