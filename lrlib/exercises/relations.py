@@ -247,11 +247,15 @@ def _rounded(pairs: Sequence[Pair]) -> Iterator[tuple[str, dict[str, Any]]]:
         if _everywhere(pairs, lambda p, change=change: bool((p.given == change(p.wanted)).all())):
             yield name, {}
     for places in range(7):
-        if _everywhere(
-            pairs, lambda p, n=places: bool(np.allclose(p.given, p.wanted.round(n), 1e-9, 1e-12))
-        ):
+        unit = 10.0**-places
+        if _everywhere(pairs, lambda p, unit=unit: _is_rounded(p.given, p.wanted, unit)):
             yield "rounded", {"c": places}
             return
+
+
+def _is_rounded(given: np.ndarray, wanted: np.ndarray, unit: float) -> bool:
+    whole = np.abs(given / unit - np.rint(given / unit)).max() < 1e-6
+    return bool(whole and np.abs(given - wanted).max() <= unit / 2 * (1 + 1e-6))
 
 
 def _rearranged(pairs: Sequence[Pair]) -> Iterator[tuple[str, dict[str, Any]]]:

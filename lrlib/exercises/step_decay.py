@@ -54,16 +54,6 @@ check_factor = exercise(
             lambda t, k, g: g ** (t // k + 1),
         ),
         (
-            "every drop comes one step early. Step step_size is the first with the lower rate, "
-            "and steps count from 0.",
-            lambda t, k, g: g ** ((t + 1) // k),
-        ),
-        (
-            "every drop comes one step late. Step step_size is the first with the lower rate, "
-            "not the last with the higher one.",
-            lambda t, k, g: g ** (max(t - 1, 0) // k),
-        ),
-        (
             "every drop comes one step late, and the first step has a factor above 1. Steps count "
             "from 0.",
             lambda t, k, g: g ** ((t - 1) // k),
@@ -112,7 +102,6 @@ check_factor = exercise(
             lambda t, k, g: g if t and t % k == 0 else 1.0,
             lambda t, k, g: g ** (t // k) if t % k == 0 else 1.0,
         ),
-        ("it rises. Look at the sign of the exponent.", lambda t, k, g: g ** -(t // k)),
         ("base and exponent have changed places.", lambda t, k, g: (t // k) ** g),
         (
             "each drop takes away as much as gamma, and leaves 1 - gamma. The loop multiplies by "
@@ -121,6 +110,11 @@ check_factor = exercise(
         ),
     ),
     say={
+        "early": "every drop comes one step early. Step step_size is the first with the lower "
+        "rate, and steps count from 0.",
+        "late": "every drop comes one step late. Step step_size is the first with the lower rate, "
+        "not the last with the higher one.",
+        "reciprocal": "it rises. Look at the sign of the exponent.",
         "scaled": "the first step has {c}. That looks like a rate; a factor is the rate over its "
         "peak, and begins at 1.",
     },
@@ -322,21 +316,19 @@ def _run(
     return fair_run
 
 
-def _own(
-    rate: Callable[[float, float, int], float], after: bool = False
-) -> Callable[[Make, Schedule, int], list[float]]:
-    """A run that writes ``rate(shape, rate before, peak, t)`` itself."""
+def _own(lead: int, *, compounds: bool = False) -> Callable[[Make, Schedule, int], list[float]]:
+    """A run that writes its rates itself, `lead` updates ahead, and returns them."""
 
     def fair_run(make_optimizer: Make, shape: Schedule, steps: int) -> list[float]:
         optimizer, rates = make_optimizer(), []
         (group,) = optimizer.param_groups
         peak = group["lr"]
         for t in range(steps):
-            if not after:
-                group["lr"] = rate(shape, group["lr"], peak, t)
+            if not lead:
+                group["lr"] = shape(t) * (group["lr"] if compounds else peak)
             optimizer.step()
-            if after:
-                group["lr"] = rate(shape, group["lr"], peak, t + 1)
+            if lead:
+                group["lr"] = peak * shape(t + lead)
             rates.append(group["lr"])
         return rates
 
@@ -385,12 +377,12 @@ check_fair_run = exercise(
         ),
         (
             OF_A_RUN["products"],
-            _own(lambda shape, before, peak, t: before * shape(t)),
+            _own(0, compounds=True),
         ),
         (
             "the run was right, but you read each rate after scheduler.step(): by then it is the "
             "rate of the next update. An LRTrace reads it when it is used.",
-            _own(lambda shape, before, peak, t: peak * shape(t), after=True),
+            _own(1),
         ),
         (
             "you returned factors. The rate is the peak times the factor.",

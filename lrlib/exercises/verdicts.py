@@ -61,8 +61,8 @@ def verdict(answers: Answers, places: dict[str, list[int]]) -> Mistake:
     """The hint to what is wrong with the first part of the answers in `places`."""
     part, failed = next(iter(places.items()))
     rows = list(_rows(answers, places))
-    best = max(rows, key=lambda row: (len(row.explained[part]), *row.score), default=None)
-    if best is not None and best.explained[part] == failed:
+    best = max(rows, key=lambda row: (len(row.explained.get(part, ())), *row.score), default=None)
+    if best is not None and best.explained.get(part) == failed:
         return _told(answers, part, failed[0], best.hint, f"row {best.number}")
     if part == RAISED:
         return answers.given[failed[0]][RAISED]  # a Mistake, which says all
@@ -71,7 +71,7 @@ def verdict(answers: Answers, places: dict[str, list[int]]) -> Mistake:
     for find in (_own_words, _exchanged, _unused, _relation, _composed):
         if found := find(answers, part, failed, rows):
             return _told(answers, part, failed[0], *found)
-    if best is not None and 2 * len(best.explained[part]) > len(failed):
+    if best is not None and 2 * len(best.explained.get(part, ())) > len(failed):
         return _told(answers, part, best.explained[part][0], best.hint, f"row {best.number}")
     return _difference(answers, part, failed)
 
@@ -99,6 +99,8 @@ def _rows(answers: Answers, places: dict[str, list[int]]) -> Iterator[_Row]:
             }
             # Among those that explain as much: who is right where the learner is right.
             alike = sum(all(answers.agree(a, b, name) for name in {*a, *b}) for a, b in pairs)
+            if alike < len(pairs):  # many a wrong function does not refuse
+                explained.pop(REFUSED, None)
             most = sum(map(len, explained.values()))
             yield _Row(number_, hint, outcomes, explained, (most, alike, -number_))
 
