@@ -49,8 +49,7 @@ check_factor = exercise(
     rules_out="lrlib",
     wrong=(
         (
-            "there is one drop too many: the first step already has the factor gamma. Does the "
-            "loop drop at t = 0?",
+            "there is one drop too many: the first step has the factor gamma already.",
             lambda t, k, g: g ** (t // k + 1),
         ),
         (
@@ -97,15 +96,13 @@ check_factor = exercise(
             lambda t, k, g: g ** (t % k),
         ),
         (
-            "only the steps step_size, 2 step_size, … are lower, and the rate comes back after "
-            "them. The loop keeps the lower rate.",
+            "the rate comes back after the steps step_size, 2 step_size, … The loop keeps it low.",
             lambda t, k, g: g if t and t % k == 0 else 1.0,
             lambda t, k, g: g ** (t // k) if t % k == 0 else 1.0,
         ),
         ("base and exponent have changed places.", lambda t, k, g: (t // k) ** g),
         (
-            "each drop takes away as much as gamma, and leaves 1 - gamma. The loop multiplies by "
-            "gamma itself.",
+            "a drop leaves 1 - gamma. The loop multiplies by gamma itself.",
             lambda t, k, g: (1 - g) ** (t // k),
         ),
     ),
@@ -142,23 +139,16 @@ def _to_steps(
     return MultiStepDecay([epoch * steps for epoch in sorted(epochs)], 1 / 5)
 
 
-def _with(
-    milestone: Callable[..., int] | None = None, steps: Callable = _per_epoch, gamma: float = 1 / 5
-) -> Callable[..., Schedule]:
+def _with(milestone=None, steps=_per_epoch, gamma=1 / 5):
     """A recipe with its own ``milestone(epoch, steps in one, examples, batch_size)``."""
 
-    def to_steps(epochs: Sequence[int], n: int, b: int, drop_last: bool) -> Schedule:
+    def to_steps(epochs, n, b, drop_last):
         if not (right := steps(n, b, drop_last)):
             raise ValueError("no step")
-        return MultiStepDecay(
-            [milestone(e, right, n, b) if milestone else e * right for e in sorted(epochs)], gamma
-        )
+        milestones = [milestone(e, right, n, b) if milestone else e * right for e in sorted(epochs)]
+        return MultiStepDecay(milestones, gamma)
 
     return to_steps
-
-
-def _unsorted(epochs: Sequence[int], *rest: Any) -> Schedule:
-    return MultiStepDecay([e * _per_epoch(*rest) for e in epochs], 1 / 5)
 
 
 def _drops(ask: Ask, epochs: Sequence[int], examples: int, *rest: Any) -> dict[str, Any]:
@@ -189,13 +179,10 @@ check_to_steps = exercise(
     ),
     read=_drops,
     wrong=(
-        (
-            "gamma multiplies the rate. Which number divides it by five?",
-            _with(gamma=5),
-        ),
+        ("gamma multiplies the rate. Which number divides it by five?", _with(gamma=5)),
         (
             "the epochs may come in any order, and no two of them are the same step.",
-            _unsorted,
+            lambda epochs, *rest: MultiStepDecay([e * _per_epoch(*rest) for e in epochs], 0.2),
         ),
         (_SEEN + "those are the epochs. An epoch has many steps.", _with(lambda e, s, n, b: e)),
         (
@@ -285,41 +272,33 @@ check_flaws = flaws(
     passed="a used scheduler, epochs for steps, and a peak tuned for the rival.",
 )
 
-Make = Callable[[], Optimizer]
 
-
-def _run(
-    before: int = 0,
-    after: int = 1,
-    drawn: int = 0,
-    says: Callable | None = None,
-    updates: Callable[[int], int] = lambda n: n,
-    shape_of: Callable[[Schedule], Schedule] = lambda shape: shape,
-) -> Callable[[Make, Schedule, int], np.ndarray]:
+def _run(before=0, after=1, drawn=0, says=None, updates=None, shape_of=None):
     """A run with the scheduler stepped in given places, which returns ``says(rates, peak, …)``."""
 
-    def fair_run(make_optimizer: Make, shape: Schedule, steps: int) -> np.ndarray:
+    def fair_run(make_optimizer, shape, steps):
         optimizer = make_optimizer()
         peak = optimizer.param_groups[0]["lr"]
-        scheduler, trace = ScheduledLR(optimizer, shape_of(shape)), LRTrace(optimizer)
+        scheduler = ScheduledLR(optimizer, shape_of(shape) if shape_of else shape)
+        trace = LRTrace(optimizer)
         for _ in range(drawn * steps):
             scheduler.step()
-        for _ in range(updates(steps)):
+        for _ in range(updates(steps) if updates else steps):
             for _ in range(before):
                 scheduler.step()
             optimizer.step()
             for _ in range(after):
                 scheduler.step()
         rates = trace.lr[:, 0]
-        return rates if says is None else says(rates, peak, shape, steps)
+        return says(rates, peak, shape, steps) if says else rates
 
     return fair_run
 
 
-def _own(lead: int, *, compounds: bool = False) -> Callable[[Make, Schedule, int], list[float]]:
+def _own(lead, compounds=False):
     """A run that writes its rates itself, `lead` updates ahead, and returns them."""
 
-    def fair_run(make_optimizer: Make, shape: Schedule, steps: int) -> list[float]:
+    def fair_run(make_optimizer, shape, steps):
         optimizer, rates = make_optimizer(), []
         (group,) = optimizer.param_groups
         peak = group["lr"]
@@ -375,10 +354,7 @@ check_fair_run = exercise(
             "the factor was applied twice. Is there more than one scheduler on this optimizer?",
             _run(shape_of=lambda shape: shape * shape),
         ),
-        (
-            OF_A_RUN["products"],
-            _own(0, compounds=True),
-        ),
+        (OF_A_RUN["products"], _own(0, compounds=True)),
         (
             "the run was right, but you read each rate after scheduler.step(): by then it is the "
             "rate of the next update. An LRTrace reads it when it is used.",
