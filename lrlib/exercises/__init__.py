@@ -35,8 +35,24 @@ from lrlib.exercises._calls import (
     short,
     stepped,
 )
+from lrlib.exercises.declared import Exercise
+from lrlib.exercises.kit import exercise, flaws
+from lrlib.exercises.reading import (
+    Ask,
+    array,
+    over,
+    over_a_run,
+    parts,
+    to_number,
+    to_numbers,
+    to_schedule,
+    to_whole,
+    whole,
+)
 
 __all__ = [
+    "Ask",
+    "Exercise",
     "Interrupted",
     "Limit",
     "Mistake",
@@ -44,25 +60,38 @@ __all__ = [
     "NotFinite",
     "among",
     "apart",
+    "array",
     "ask_twice",
     "call",
     "checker",
     "close",
+    "exercise",
     "expect_far",
     "finite",
+    "flaws",
     "letters",
     "name_of",
     "number",
     "numbers",
+    "over",
+    "over_a_run",
+    "parts",
     "passed",
     "refused",
     "run",
     "same_rates",
     "sampled",
     "schedule",
+    "seal",
     "short",
     "stepped",
+    "to_number",
+    "to_numbers",
+    "to_schedule",
+    "to_whole",
+    "whole",
 ]
 
-for _module in ("", "._base", "._calls"):
+_KIT = ("_base", "_calls", "declared", "kit", "reading", "relations", "verdicts")
+for _module in ("", *(f".{name}" for name in _KIT)):
     seal(__name__ + _module)

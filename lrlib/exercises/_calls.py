@@ -176,7 +176,7 @@ def _ask(function: Callable[..., Any], *args: Any, allowed: tuple[type, ...] = (
             f"a function is to be checked, and its name stands for {short(function)}. Was it given "
             f"to something else?"
         )
-    kept = [_copy(arg) for arg in args]
+    kept = [copied(arg) for arg in args]
     try:
         answer = run(function, *args)
     except (KeyboardInterrupt, NotAttempted, Mistake, *allowed):
@@ -204,10 +204,10 @@ def _shown(function: Callable[..., Any], args: Iterable[Any]) -> str:
     return f"{name_of(function)}({', '.join(short(arg) for arg in args)})"
 
 
-def _copy(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """A copy of a list, array or tensor of data; everything else as it is."""
     if isinstance(value, list):
-        return [_copy(entry) for entry in value]
+        return [copied(entry) for entry in value]
     if isinstance(value, np.ndarray):
         return value.copy()
     if type(value).__module__ == "torch" and hasattr(value, "detach"):

@@ -2,361 +2,380 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch.optim import Optimizer
 
 from lrlib.exercises import (
-    Limit,
+    Ask,
     Mistake,
     apart,
-    ask_twice,
-    call,
     checker,
-    close,
-    expect_far,
-    letters,
-    numbers,
+    exercise,
+    flaws,
+    over,
     passed,
-    refused,
-    same_rates,
     sampled,
     schedule,
+    to_schedule,
 )
+from lrlib.exercises.watching import OF_A_RUN, Runs, rates_returned
 from lrlib.fixed_learning_rate import Constant
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
+from lrlib.scheduler import ScheduledLR
 from lrlib.step_decay import MultiStepDecay
 from lrlib.trace import LRTrace
 
+# --- 1. A loop as a function
 
-@checker("lrlib")
-def check_factor(factor: Callable[[int, int, float], float]) -> None:
-    """Exercise 1: ``factor(t, step_size, gamma)``, step decay as a function of the step."""
+
+def _factor(t: int, step_size: int, gamma: float) -> float:
+    return gamma ** (t // step_size)
+
+
+check_factor = exercise(
+    "Exercise 1: ``factor(t, step_size, gamma)``, step decay as a function of the step.",
+    right=_factor,
     # No gamma here is a peak that somebody would put in front.
-    for step_size, gamma in ((30, 0.37), (7, 0.62), (1, 0.93)):
-        steps = np.arange(3 * step_size + 2)
-        answer = ask_twice(factor, steps.tolist(), step_size, gamma)
-        _expect_stairs(answer, steps, step_size, gamma)
-    gamma = 1 - 2**-12  # exact in float32 too: its rounding would grow with 5,000 drops
-    expect_far(factor, lambda t: gamma ** (t // 4), (20_000, 19_999), 4, gamma)
-    passed("a function of the step alone, and every drop is on time.")
-
-
-def _expect_stairs(answer: np.ndarray, t: np.ndarray, step_size: int, gamma: float) -> None:
-    drops = t // step_size
-    right = gamma**drops
-    if close(answer, right):
-        return
-    mistakes = [
+    cases=((30, 0.37), (7, 0.62), (1, 0.93)),
+    # Exact in float32 too: its rounding would grow with 5,000 drops.
+    far=((20_000, 4, 1 - 2**-12), (19_999, 4, 1 - 2**-12)),
+    read=over(lambda step_size, _: range(3 * step_size + 2)),
+    rules_out="lrlib",
+    wrong=(
         (
-            gamma ** (drops + 1),
-            "there is one drop too many: the first step already has the factor gamma. Does the "
-            "loop drop at t = 0?",
+            "there is one drop too many: the first step has the factor gamma already.",
+            lambda t, k, g: g ** (t // k + 1),
         ),
         (
-            gamma ** ((t + 1) // step_size),
-            "every drop comes one step early. Step step_size is the first with the lower rate, "
-            "and steps count from 0.",
-        ),
-        (
-            gamma ** (np.maximum(t - 1, 0) // step_size),
-            "every drop comes one step late. Step step_size is the first with the lower rate, "
-            "not the last with the higher one.",
-        ),
-        (
-            gamma ** ((t - 1) // step_size),
             "every drop comes one step late, and the first step has a factor above 1. Steps count "
             "from 0.",
+            lambda t, k, g: g ** ((t - 1) // k),
         ),
         (
-            gamma ** (t / step_size),
             "it falls at every step, as in the next chapter: t / step_size is not a whole number. "
             "How many whole stages lie before step t?",
+            lambda t, k, g: g ** (t / k),
         ),
         (
-            gamma ** np.round(t / step_size),
             "rounding to the nearest drops half a stage early. Round down.",
+            lambda t, k, g: g ** round(t / k),
         ),
         (
-            1 - gamma * drops,
+            "rounding up drops as soon as a stage begins. Round down.",
+            lambda t, k, g: g ** -(-t // k),
+        ),
+        (
             "you subtract gamma at every drop, and the factor goes below 0. The loop multiplies "
             "by it.",
+            lambda t, k, g: 1 - g * (t // k),
         ),
         (
-            1 - (1 - gamma) * drops,
             "you subtract the same amount at every drop, and the factor goes below 0. The loop "
             "multiplies by gamma.",
+            lambda t, k, g: 1 - (1 - g) * (t // k),
         ),
         (
-            gamma * drops,
             "gamma is multiplied by the number of drops. Multiplying by gamma again and again is "
             "a power.",
+            lambda t, k, g: g * (t // k),
         ),
         (
-            np.where(t < step_size, 1.0, gamma),
             "it drops once and never again. After two stages the factor is gamma * gamma.",
+            lambda t, k, g: g if t >= k else 1.0,
         ),
-        (1 / right, "it rises. Look at the sign of the exponent."),
-    ]
-    where = f"with step_size={step_size}, gamma={gamma:g}: "
-    for wrong, hint in mistakes:
-        if close(answer, wrong):
-            raise Mistake(where + hint)
-    if answer[0] > 0 and not close(answer[0], 1) and close(answer / answer[0], right):
-        raise Mistake(
-            f"{where}the first step has {apart(answer[0], 1)[0]}. That looks like a rate; a "
-            f"factor is the "
-            f"rate over its peak, and begins at 1."
+        (
+            "it drops at every step but the multiples of step_size. `%` tells where in a stage t "
+            "is; how many whole stages lie before it?",
+            lambda t, k, g: g if t % k else 1.0,
+            lambda t, k, g: g ** (t % k),
+        ),
+        (
+            "the rate comes back after the steps step_size, 2 step_size, … The loop keeps it low.",
+            lambda t, k, g: g if t and t % k == 0 else 1.0,
+            lambda t, k, g: g ** (t // k) if t % k == 0 else 1.0,
+        ),
+        ("base and exponent have changed places.", lambda t, k, g: (t // k) ** g),
+        (
+            "a drop leaves 1 - gamma. The loop multiplies by gamma itself.",
+            lambda t, k, g: (1 - g) ** (t // k),
+        ),
+    ),
+    say={
+        "early": "every drop comes one step early. Step step_size is the first with the lower "
+        "rate, and steps count from 0.",
+        "late": "every drop comes one step late. Step step_size is the first with the lower rate, "
+        "not the last with the higher one.",
+        "reciprocal": "it rises. Look at the sign of the exponent.",
+        "scaled": "the first step has {c}. That looks like a rate; a factor is the rate over its "
+        "peak, and begins at 1.",
+    },
+    differs="step {i} has {given}, but the loop has {wanted}.",
+    passed="a function of the step alone, and every drop is on time.",
+)
+
+
+# --- 2. A recipe in epochs
+
+
+def _per_epoch(examples: int, batch_size: int, drop_last: bool) -> int:
+    return examples // batch_size if drop_last else -(-examples // batch_size)
+
+
+def _to_steps(
+    epochs: Sequence[int], examples: int, batch_size: int, drop_last: bool
+) -> MultiStepDecay:
+    steps = _per_epoch(examples, batch_size, drop_last)
+    if not steps:
+        raise ValueError(
+            f"{examples} examples do not fill a batch of {batch_size}. If it is dropped, an epoch "
+            f"has no step"
         )
-    i = next(i for i in range(len(t)) if not close(answer[i], right[i]))
-    given, wanted = apart(answer[i], right[i])
-    raise Mistake(f"{where}step {i} has {given}, but the loop has {wanted}.")
+    return MultiStepDecay([epoch * steps for epoch in sorted(epochs)], 1 / 5)
 
 
-@checker()
-def check_to_steps(to_steps: Callable[[Sequence[int], int, int, bool], Schedule]) -> None:
-    """Exercise 2: ``to_steps(epochs, examples, batch_size, drop_last)``, a recipe in steps."""
-    cases = (
+def _with(milestone=None, steps=_per_epoch, gamma=1 / 5):
+    """A recipe with its own ``milestone(epoch, steps in one, examples, batch_size)``."""
+
+    def to_steps(epochs, n, b, drop_last):
+        if not (right := steps(n, b, drop_last)):
+            raise ValueError("no step")
+        milestones = [milestone(e, right, n, b) if milestone else e * right for e in sorted(epochs)]
+        return MultiStepDecay(milestones, gamma)
+
+    return to_steps
+
+
+def _drops(ask: Ask, epochs: Sequence[int], examples: int, *rest: Any) -> dict[str, Any]:
+    """At which steps the factor changes, and to what."""
+    answer = ask(list(epochs), examples, *rest)
+    shape = to_schedule(answer, ask.name, "MultiStepDecay((100, 200), 0.5)")
+    # Long enough to see milestones counted in examples.
+    factors = sampled(shape, max(epochs) * examples + 1)
+    milestones = _changes(factors)
+    return {
+        "milestones": tuple(milestones),
+        "factors": tuple(float(f"{x:.7g}") for x in factors[[0, *milestones]]),
+    }
+
+
+_SEEN = "your rate drops at the steps {given}: "
+check_to_steps = exercise(
+    "Exercise 2: ``to_steps(epochs, examples, batch_size, drop_last)``, a recipe in steps.",
+    right=_to_steps,
+    cases=(
         ((6, 12, 16), 1000, 16, False),  # 62 full batches, and one of 8
         ((6, 12, 16), 1000, 16, True),
         ((2, 5), 960, 16, False),  # no rest
         ((2, 5), 960, 16, True),
         ((12, 16, 6), 1000, 16, False),
         ((60, 120, 160), 100, 128, False),  # less than one batch
-    )
-    for case in cases:
-        epochs, *rest = case
-        try:
-            answer = schedule(
-                to_steps, list(epochs), *rest, example="MultiStepDecay((100, 200), 0.5)"
-            )
-        except Mistake as error:
-            if "gamma" in str(error.__cause__):
-                hint = "gamma multiplies the rate. Which number divides it by five?"
-            elif "ascend" in str(error.__cause__):
-                hint = "the epochs may come in any order, and no two of them are the same step."
-            else:
-                raise
-            raise Mistake(f"{error}: {hint}") from error
-        # Long enough to see milestones counted in examples.
-        _expect_milestones(sampled(answer, max(epochs) * rest[0] + 1), *case)
-    what = "100 examples do not fill a batch of 128. If it is dropped, an epoch has no step"
-    refused(to_steps, [60, 120], 100, 128, True, what=what)
-    passed("your milestones are steps, and the last batch counts where it is kept.")
+        ((60, 120), 100, 128, True),  # none
+    ),
+    read=_drops,
+    wrong=(
+        ("gamma multiplies the rate. Which number divides it by five?", _with(gamma=5)),
+        (
+            "the epochs may come in any order, and no two of them are the same step.",
+            lambda epochs, *rest: MultiStepDecay([e * _per_epoch(*rest) for e in epochs], 0.2),
+        ),
+        (_SEEN + "those are the epochs. An epoch has many steps.", _with(lambda e, s, n, b: e)),
+        (
+            _SEEN + "the last batch is kept, and is a step too: round up.",
+            _with(steps=lambda n, b, last: n // b),
+        ),
+        (
+            _SEEN + "the last batch is dropped: round down.",
+            _with(steps=lambda n, b, last: -(-n // b)),
+        ),
+        (
+            _SEEN + "drop_last the other way round: if it is True the last batch is dropped, "
+            "rounded down; if not, it is kept.",
+            _with(steps=lambda n, b, last: _per_epoch(n, b, not last)),
+        ),
+        (
+            _SEEN + "there is no partial batch here, so nothing is to be added.",
+            _with(steps=lambda n, b, last: n // b + (not last)),
+            _with(steps=lambda n, b, last: n // b + 1),
+        ),
+        (
+            _SEEN + "no batch crosses from one epoch into the next: round the steps of one epoch, "
+            "and then multiply.",
+            _with(lambda e, s, n, b: e * n // b),
+            _with(lambda e, s, n, b: -(-e * n // b)),
+        ),
+        (
+            _SEEN + "every drop comes one epoch early. After 6 epochs, 6 epochs are over.",
+            _with(lambda e, s, n, b: (e - 1) * s),
+        ),
+        (
+            _SEEN + "every drop comes one epoch late. After 6 epochs, 6 epochs are over.",
+            _with(lambda e, s, n, b: (e + 1) * s),
+        ),
+        (
+            _SEEN + "every drop comes one step early. Steps count from 0, so the step with the "
+            "number epochs times steps is already the first of the next epoch.",
+            _with(lambda e, s, n, b: e * s - 1),
+        ),
+        (
+            _SEEN + "every drop comes one step late. A milestone is the first step with the lower "
+            "rate.",
+            _with(lambda e, s, n, b: e * s + 1),
+        ),
+        (
+            _SEEN + "those count examples. A step uses batch_size of them.",
+            _with(lambda e, s, n, b: e * n),
+        ),
+        (
+            "your factors are {given}: gamma is still at its default, 0.1, which divides by ten.",
+            _with(gamma=0.1),
+        ),
+        (
+            "your factors are {given}: dividing by five multiplies by 0.2, each time.",
+            _with(gamma=0.5),
+            _with(gamma=0.8),
+        ),
+        (
+            "100 examples do not fill a batch of 128. A batch that is dropped is no step, and one "
+            "step is not made of it: raise a ValueError.",
+            _with(steps=lambda n, b, last: max(1, _per_epoch(n, b, last))),
+        ),
+    ),
+    differs={
+        "milestones": lambda _, *rest: (
+            _SEEN + f"{{wanted}} is right, since an epoch has {_per_epoch(*rest)} steps."
+        ),
+        "factors": "your factors are {given}: dividing by five multiplies by 0.2, each time.",
+    },
+    passed="your milestones are steps, and the last batch counts where it is kept.",
+)
 
 
-def _expect_milestones(
-    factors: np.ndarray, epochs: Sequence[int], examples: int, batch_size: int, drop_last: bool
-) -> None:
-    kept, dropped = -(-examples // batch_size), examples // batch_size
-    right, other = (dropped, kept) if drop_last else (kept, dropped)
-    ordered = sorted(epochs)
-    milestones = _changes(factors)
-    where = (
-        f"for epochs={list(epochs)}, examples={examples}, batch_size={batch_size}, "
-        f"drop_last={drop_last} "
-    )
-    if milestones != [epoch * right for epoch in ordered]:
-        last = f"the last batch of {examples % batch_size} is " + (
-            "dropped: round down." if drop_last else "kept, and is a step too: round up."
-        )
-        mistakes = [
-            (ordered, "those are the epochs. An epoch has many steps."),
-            ([epoch * other for epoch in ordered], last),
-            (
-                [epoch * (dropped + 1) for epoch in ordered],
-                "there is no partial batch here, so nothing is to be added.",
-            ),
-            (
-                [epoch * examples // batch_size for epoch in ordered],
-                "no batch crosses from one epoch into the next: round the steps of one epoch, and "
-                "then multiply.",
-            ),
-            (
-                [-(-epoch * examples // batch_size) for epoch in ordered],
-                "no batch crosses from one epoch into the next: round the steps of one epoch, and "
-                "then multiply.",
-            ),
-            (
-                [(epoch - 1) * right for epoch in ordered],
-                "every drop comes one epoch early. After 6 epochs, 6 epochs are over.",
-            ),
-            (
-                [epoch * right - 1 for epoch in ordered],
-                "every drop comes one step early. Steps count from 0, so the step with the number "
-                "epochs times steps is already the first of the next epoch.",
-            ),
-            (
-                [epoch * right + 1 for epoch in ordered],
-                "every drop comes one step late. A milestone is the first step with the lower "
-                "rate.",
-            ),
-            (
-                [epoch * examples for epoch in ordered],
-                "those count examples. A step uses batch_size of them.",
-            ),
-        ]
-        for wrong, hint in mistakes:
-            if milestones == wrong:
-                raise Mistake(f"{where}your rate drops at the steps {milestones}: {hint}")
-        raise Mistake(
-            f"{where}your rate drops at the steps {milestones[:10]}, but an epoch has {right} "
-            f"steps."
-        )
-    levels = 0.2 ** np.arange(len(ordered) + 1)
-    reached = factors[[0, *milestones]]
-    if close(reached, levels):
-        return
-    if close(reached, 0.1 ** np.arange(len(levels))):
-        hint = "gamma is still at its default, 0.1, which divides by ten."
-    else:
-        hint = "dividing by five multiplies by 0.2, each time."
-    raise Mistake(f"{where}your factors are {[float(f'{x:.4g}') for x in reached]}: {hint}")
+# --- 3. What is wrong with this experiment?
 
-
-@checker()
-def check_flaws(flaws: Callable[[], set[str]]) -> None:
-    """Exercise 3a: which of the statements A to E name a flaw of the experiment."""
-    hints = {
+check_flaws = flaws(
+    "Exercise 3a: which of the statements A to E name a flaw of the experiment.",
+    right=lambda: {"B", "D", "E"},
+    hints={
         "A": "same seed, same weights and batches: only then is the difference the schedule's.",
         "B": "what is the rate of a torch scheduler that was stepped 8 times, past both drops?",
         "C": "that is the right order. The other way round the run never uses the first rate.",
         "D": "at which batch does a scheduler stepped once per batch reach its milestone 6?",
         "E": "the best peak of one schedule need not be that of another. How many peaks did the "
         "schedule with the drops get to try?",
-    }
-    letters(flaws, {"B", "D", "E"}, hints)
-    passed("a used scheduler, epochs for steps, and a peak tuned for the rival.")
+    },
+    passed="a used scheduler, epochs for steps, and a peak tuned for the rival.",
+)
 
 
-Run = Callable[[Callable[[], Optimizer], Schedule, int], np.ndarray]
+def _run(before=0, after=1, drawn=0, says=None, updates=None, shape_of=None):
+    """A run with the scheduler stepped in given places, which returns ``says(rates, peak, …)``."""
+
+    def fair_run(make_optimizer, shape, steps):
+        optimizer = make_optimizer()
+        peak = optimizer.param_groups[0]["lr"]
+        scheduler = ScheduledLR(optimizer, shape_of(shape) if shape_of else shape)
+        trace = LRTrace(optimizer)
+        for _ in range(drawn * steps):
+            scheduler.step()
+        for _ in range(updates(steps) if updates else steps):
+            for _ in range(before):
+                scheduler.step()
+            optimizer.step()
+            for _ in range(after):
+                scheduler.step()
+        rates = trace.lr[:, 0]
+        return says(rates, peak, shape, steps) if says else rates
+
+    return fair_run
 
 
-@checker()
-def check_fair_run(fair_run: Run) -> None:
-    """Exercise 3b: ``fair_run(make_optimizer, shape, steps)``, the rates that were applied."""
-    plan = MultiStepDecay((5, 12), 0.5)
-    _observe(fair_run, 0.25, plan, 20)
-    try:
-        _observe(fair_run, 0.25, plan, 20)
-    except Mistake as error:
-        raise Mistake(
-            f"your first run was right and a second one, on a new optimizer, was not. Something "
-            f"outlives the run: make the optimizer, the scheduler and the trace inside your "
-            f"function. ({error})"
-        ) from error
-    # Another peak and another length: nothing may be written into the function.
-    _observe(fair_run, 0.0625, MultiStepDecay((3, 4, 9), 0.25), 11)
-    passed("the plan is applied from step 0, in every run, and you can show it.")
+def _own(lead, compounds=False):
+    """A run that writes its rates itself, `lead` updates ahead, and returns them."""
+
+    def fair_run(make_optimizer, shape, steps):
+        optimizer, rates = make_optimizer(), []
+        (group,) = optimizer.param_groups
+        peak = group["lr"]
+        for t in range(steps):
+            if not lead:
+                group["lr"] = shape(t) * (group["lr"] if compounds else peak)
+            optimizer.step()
+            if lead:
+                group["lr"] = peak * shape(t + lead)
+            rates.append(group["lr"])
+        return rates
+
+    return fair_run
 
 
-def _observe(fair_run: Run, peak: float, plan: Schedule, steps: int) -> None:
-    """Let the learner's function run; compare what it did and says with the plan."""
-    traces: list[LRTrace] = []
-    limit = Limit(100 * steps, "updates and optimizers")
-    idle = "the optimizer made no update, so no rate was applied. Call optimizer.step()."
+def _observed(ask: Ask, peak: float, plan: Schedule, steps: int) -> dict[str, Any]:
+    runs = Runs(100 * steps, "updates and optimizers")
 
     def make_optimizer() -> Optimizer:
-        limit()
-        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=peak)
-        optimizer.register_step_pre_hook(limit.hook)
-        traces.append(LRTrace(optimizer))
-        return optimizer
+        parameter = torch.zeros(1, requires_grad=True)
+        return runs.watch(torch.optim.SGD([parameter], lr=peak)).optimizer
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
-        try:
-            answer = call(fair_run, make_optimizer, plan, steps)
-        except Mistake as error:
-            # An empty trace has no first column.
-            if isinstance(error.__cause__, IndexError) and traces and not any(map(len, traces)):
-                raise Mistake(f"{idle} ({error})") from error
-            raise
-    if not traces:
+    answer = runs.let(ask, make_optimizer, plan, steps)
+    if not runs.begun:
         raise Mistake("make_optimizer was not called, so this was not a new run.")
-    used = [trace for trace in traces if len(trace)]
-    if not used:
-        raise Mistake(idle)
-    applied = used[-1].lr[:, 0]  # a scratch optimizer, for a plot, is no fault
-    planned = peak * plan.sample(steps)
-    _expect_applied(applied, planned, peak * plan.sample(3 * steps))
-    said = numbers(answer, "an array of rates")
-    if said.shape != (steps,):
-        raise Mistake(
-            f"return one rate for each update, shape ({steps},), not shape {said.shape}. (A "
-            f"trace's lr has one column for each parameter group.)"
-        )
-    if same_rates(said, applied):
-        return
-    if same_rates(said, applied / peak):
-        raise Mistake("you returned factors. The rate is the peak times the factor.")
-    if same_rates(said[:-1], applied[1:]):
-        raise Mistake(
-            "the run was right, but you read each rate after scheduler.step(): by then it is the "
-            "rate of the next update. An LRTrace reads it when it is used."
-        )
-    raise Mistake("the run was right, but the rates you returned are not those it used.")
+    run = runs.used[-1]  # one more optimizer, for a plot, is no fault
+    return {
+        "updates": run.updates,
+        "applied": run.rates,
+        "returned": rates_returned(answer, run.updates, ask.name),
+    }
 
 
-def _expect_applied(applied: np.ndarray, planned: np.ndarray, longer: np.ndarray) -> None:
-    """`longer` is the plan over three times the steps."""
-    steps = len(planned)
-    if len(applied) != steps:
-        raise Mistake(f"the optimizer made {len(applied)} updates; {steps} were asked for.")
-    if same_rates(applied, planned):
-        return
-    mistakes = [
+check_fair_run = exercise(
+    "Exercise 3b: ``fair_run(make_optimizer, shape, steps)``, the rates that were applied.",
+    right=_run(),
+    names=("peak", "shape", "steps"),
+    # In the second, nothing of the first may be written into the function.
+    cases=(
+        (0.25, MultiStepDecay((5, 12), 0.5), 20),
+        (0.0625, MultiStepDecay((3, 4, 9), 0.25), 11),
+    ),
+    read=_observed,
+    noun="run",
+    wrong=(
         (
-            longer[1 : steps + 1],
-            "every rate came one step early, and the first was never used. Call optimizer.step() "
-            "first and scheduler.step() after it.",
-        ),
-        (
-            np.concatenate([planned[:1], planned[:-1]]),
-            "every rate came one step late. The scheduler was not stepped after the first update.",
-        ),
-        (
-            longer[: 2 * steps : 2],
-            "the plan went by at twice its speed. Step the scheduler once for each update.",
-        ),
-        (
-            longer[1 : 2 * steps : 2],
-            "the plan went by at twice its speed. Step the scheduler once for each update.",
-        ),
-        (
-            np.full(steps, planned[0]),
-            "the rate never changed. Was the scheduler built for this optimizer, and stepped "
-            "after every update?",
-        ),
-        (
-            longer[steps : 2 * steps],
             "the run began where the plan ends. The scheduler had been stepped before, perhaps to "
             "draw it: shape.sample(steps) draws without stepping anything.",
+            _run(drawn=1),
         ),
+        (OF_A_RUN["twice"], _run(after=2), _run(before=1)),
         (
-            planned / planned[0],
-            "the factors were applied as rates. The peak is the rate the optimizer was made with.",
-        ),
-        (
-            planned * (planned / planned[0]),
             "the factor was applied twice. Is there more than one scheduler on this optimizer?",
+            _run(shape_of=lambda shape: shape * shape),
+        ),
+        (OF_A_RUN["products"], _own(0, compounds=True)),
+        (
+            "the run was right, but you read each rate after scheduler.step(): by then it is the "
+            "rate of the next update. An LRTrace reads it when it is used.",
+            _own(1),
         ),
         (
-            np.cumprod(planned / planned[0]) * planned[0],
-            "each factor was multiplied onto the rate before it. A factor belongs to the peak.",
+            "you returned factors. The rate is the peak times the factor.",
+            _run(says=lambda rates, peak, shape, n: shape.sample(n)),
         ),
-    ]
-    for wrong, hint in mistakes:
-        if same_rates(applied, wrong):
-            raise Mistake(hint)
-    t = next(t for t in range(steps) if not same_rates(applied[t], planned[t]))
-    given, wanted = apart(applied[t], planned[t])
-    raise Mistake(f"update {t} used the rate {given}, but the plan has {wanted} there.")
+    ),
+    say={"applied": OF_A_RUN},
+    differs={
+        "updates": "the optimizer made {given} updates; {wanted} were asked for.",
+        "applied": "update {i} used the rate {given}, but the plan has {wanted} there.",
+        "returned": "the run was right, but the rates you returned are not those it used.",
+    },
+    passed="the plan is applied from step 0, in every run, and you can show it.",
+)
+
+
+# --- 4. The best two drops
 
 
 @checker()
