@@ -102,10 +102,10 @@ def totals(listed: list[Exercise]) -> str:
     """The sentence that the title cell must have."""
     core = [exercise for exercise in listed if exercise.core]
     *first, last = [str(exercise.number) for exercise in core] or ["none"]
-    names = f"{', '.join(first)} and {last}" if first else last
+    names = f"exercises {', '.join(first)} and {last}" if first else f"exercise {last}"
     return (
         f"{counted(len(listed)).capitalize()} exercises, "
-        f"{sum(exercise.points for exercise in listed)} points. Core: exercise{'s' * bool(first)} {names}, "
+        f"{sum(exercise.points for exercise in listed)} points. Core: {names}, "
         f"{sum(exercise.minutes for exercise in core)} minutes; "
         f"all: {sum(exercise.minutes for exercise in listed)} minutes."
     )
