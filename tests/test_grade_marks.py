@@ -237,6 +237,15 @@ def test_a_deleted_line_and_a_deleted_file_come_back_with_their_marks(room):
     assert room.score("anna", "why-answer").manual == 1
 
 
+def test_marks_do_not_depend_on_what_the_last_run_remembers(room):
+    room.give("anna", "why-answer", points="1")
+    room.run()
+    (room.out / "results/.marks.json").write_text("[1", encoding="utf-8")
+    marking = room.run()
+    assert (marking.entered, marking.again) == ({"anna": ["why-answer"]}, {})
+    assert room.score("anna", "why-answer").manual == 1
+
+
 def test_points_of_the_gradebooks_own_stay_and_are_shown(room):
     with Gradebook(room.db, "lrlib") as gradebook:
         mark = gradebook.find_grade("why-answer", "exercises", SHEET, "anna")

@@ -30,7 +30,7 @@ from grade_marks import Marking, enter_marks
 from grade_mend import Note
 from grade_report import Row, grades_csv, not_graded_html, report_html, summary
 from grade_student import FAILED, GRADED, IN_PART, NOTHING, Job, Result, database
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Grade, Gradebook, MissingEntry
 from notebooks import Fault, grader, notebook_environment, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -191,7 +191,7 @@ class Grading:
                     self.add_mark(row, prefix + mark.name, mark, marking)
         return row
 
-    def add_mark(self, row: Row, name: str, mark, marking: Marking) -> None:
+    def add_mark(self, row: Row, name: str, mark: Grade, marking: Marking) -> None:
         """Add one cell's points to the student's line, with what is to be said of them."""
         if mark.manual_score is None and mark.auto_score is None:
             row.notes.append(Note(f"'{name}' waits for its mark"))

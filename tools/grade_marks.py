@@ -24,7 +24,7 @@ from grade_collect import Submission
 from grade_report import ToMark, label, page
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Grade, Gradebook, MissingEntry
 from notebooks import Fault, write_whole
 
 STUB = "YOUR ANSWER HERE"
@@ -235,10 +235,7 @@ class Marker:
         self.sheet, self.gradebook, self.marking = sheet, gradebook, marking
         self.table = Table(out / "marks.csv")
         self.state_path = out / "results" / ".marks.json"
-        self.state: dict[str, dict[str, Kept]] = {}  # question -> student -> what was seen
-        if self.state_path.exists():
-            for question, kept in json.loads(self.state_path.read_text(encoding="utf-8")).items():
-                self.state[question] = {student: Kept(**each) for student, each in kept.items()}
+        self.state = read_state(self.state_path)
 
     def mark(self, question: Question, student: Submission, text: str, line: Line | None) -> Answer:
         """Settle one answer: its points, its line in marks.csv and what the gradebook has."""
@@ -278,7 +275,15 @@ class Marker:
                 self.table.put(row, "look", AGAIN)
         return Line(row, points, True)
 
-    def enter(self, question, student, mark, points, remark, kept: Kept | None) -> None:
+    def enter(
+        self,
+        question: Question,
+        student: Submission,
+        mark: Grade,
+        points: float | None,
+        remark: str,
+        kept: Kept | None,
+    ) -> None:
         """Give the gradebook the points and the remark of a line, as the formgrader would."""
         # Points of the gradebook's own stay where marks.csv has never had any.
         if points is None and not (kept and kept.points is not None):
@@ -298,6 +303,17 @@ class Marker:
             for question, kept in self.state.items()
         }
         write_whole(self.state_path, json.dumps(state, ensure_ascii=False))
+
+
+def read_state(path: Path) -> dict[str, dict[str, Kept]]:
+    """For each question and student what the last run saw; nothing if there is no such file."""
+    try:
+        return {
+            question: {student: Kept(**each) for student, each in kept.items()}
+            for question, kept in json.loads(path.read_text(encoding="utf-8")).items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):  # marks.csv has the marks
+        return {}
 
 
 def judged(kept: Kept | None, line: Line | None, table: Table, now: str) -> Kept:
