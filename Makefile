@@ -13,6 +13,8 @@ FROM ?= submitted
 ROSTER ?=
 ALL ?=
 CELL_TIMEOUT ?=
+CHAPTER ?=
+SOLUTIONS ?=
 
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 # Jupyter will not start as root (as in most containers) unless told to.
@@ -23,7 +25,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help read test bench chapters claims audit record exercises grade format clean
+.PHONY: help read test bench chapters claims audit record exercises handout grade format clean
 
 help:
 	@echo "make read       set up .venv and open the book in JupyterLab"
@@ -38,9 +40,12 @@ help:
 	@echo "                runs and compares; without NAME, says what there is and what is stale;"
 	@echo "                once stopped, it goes on where it was)"
 	@echo "make exercises  make the student versions again"
+	@echo "make handout    make a zip archive for students (NAME=02_step_decay; CHAPTER=1: with the chapter;"
+	@echo "                SOLUTIONS=1: the solutions, for later)"
 	@echo "make grade      grade a class (NAME=02_step_decay; FROM=folder or zip, submitted/ if it is"
 	@echo "                not given; ROSTER=class.csv lists who is missing; JOBS=n at a time; what"
-	@echo "                did not change is kept, ALL=1 grades it again; CELL_TIMEOUT=60 seconds)"
+	@echo "                did not change is kept, ALL=1 grades it again; CELL_TIMEOUT=60 seconds; points"
+	@echo "                for open answers are read from grading/02_step_decay/marks.csv)"
 	@echo "make bench      time the scheduler, the stacked sweep and the learning-rate finder; time and"
 	@echo "                memory of every chapter"
 	@echo "make format     format the code"
@@ -84,6 +89,9 @@ record: $(VENV)/.dev
 
 exercises: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py release
+
+handout: $(VENV)/.dev
+	@$(BIN)/python tools/handout.py '$(NAME)' $(if $(CHAPTER),--chapter) $(if $(SOLUTIONS),--solutions)
 
 grade: $(VENV)/.book
 	@$(BIN)/python tools/grade.py '$(NAME)' --from '$(FROM)' $(if $(ROSTER),--roster '$(ROSTER)') \

@@ -131,10 +131,16 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(cover, "ANSWERS", {"01_one": "an answer, in its own words"})
     write_chapter(tmp_path, "01_one", *FIRST[:1], FIRST[1].replace("An", "an"), FIRST[2])
     write_chapter(tmp_path, "02_two", *SECOND)
-    exercises = [nbformat.v4.new_markdown_cell(f"## {i}. An exercise") for i in (1, 2, 3)]
+    texts = [
+        "Three exercises, 4 points. Core: exercises 1 and 2, 45 minutes; all: 75 minutes.",
+        "## 1. A start (core, 1 point, 20 minutes)",
+        "## 2. A middle (core, 1 point, 25 minutes)",
+        "## 3. An end (2 points, 30 minutes, open-ended)",
+    ]
     marked = {"nbgrader": {"points": 2, "grade_id": "a", "grade": True}}
-    exercises += [nbformat.v4.new_code_cell("check(f)", metadata=marked) for _ in range(2)]
-    sheet = nbformat.v4.new_notebook(cells=exercises)
+    cells = [nbformat.v4.new_markdown_cell(text) for text in texts]
+    cells += [nbformat.v4.new_code_cell("check(f)", metadata=marked) for _ in range(2)]
+    sheet = nbformat.v4.new_notebook(cells=cells)
     notebooks.write_notebook(sheet, tmp_path / "chapters/exercises/02_two/exercises.ipynb")
     return tmp_path
 
@@ -169,6 +175,11 @@ def test_a_stale_cover_is_noticed(book):
         ("01_one", ("# 1 · One", SECOND[1]), "take its sentence out of tools/cover.py"),
         ("02_two", ("# 2 · Another", "Text."), "has neither 'In short' nor a sentence"),
         ("02_two", ("Another", SECOND[1]), "does not begin with a heading"),
+        (
+            "02_two",
+            (SECOND[0].replace("75", "80"), SECOND[1]),
+            "says that the exercises take 45 and 80 minutes; their sheet says 45 and 75",
+        ),
     ],
 )
 def test_a_chapter_that_the_cover_cannot_quote_is_noticed(book, name, cells, fault):

@@ -1,4 +1,4 @@
-"""Every sheet in a real kernel: what a learner sees, and what a name or a patch can do.
+"""Every sheet: what it states; and in a real kernel, what a learner sees, and what a name can do.
 
 One kernel runs all of it, since torch takes seconds to load. Planted mistakes are those of the
 tests of the single chapters.
@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import notebooks
 import pytest
+import sheets
 from jupyter_client.manager import start_new_kernel
 
 from lrlib.exercises import Mistake, NotAttempted, checker, passed
@@ -96,6 +97,35 @@ def run_sheet(client, path, edit=lambda source: source, kinds=("set-up", "answer
             shown, error = execute(client, edit(starter(source)) if kind == "answer" else source)
             if kind == "test":
                 yield name, shown, error
+
+
+# --- what a sheet states, and its open questions
+
+
+@pytest.mark.parametrize("path", SHEETS, ids=SLUGS)
+def test_times_points_core_and_rubrics_are_as_they_are_stated(path):
+    assert "\n".join(sheets.faults(notebooks.read_script(path))) == ""
+
+
+@pytest.mark.parametrize("path", SHEETS, ids=SLUGS)
+def test_students_see_the_question_and_nothing_of_its_answer(path):
+    solutions = {sheets.grade_id(cell): cell for cell in notebooks.read_script(path).cells}
+    folder = ROOT / "chapters/exercises" / path.parent.name
+    handed_out = nbformat.read(folder / "exercises.ipynb", as_version=4)
+    seen = sheets.flowing((folder / "exercises.ipynb").read_text(encoding="utf-8"))
+    assert "Model answer" not in seen and "Rubric" not in seen
+    answers = [cell for cell in handed_out.cells if sheets.by_hand(cell)]
+    assert {*map(sheets.grade_id, answers)} == {
+        name for name, cell in solutions.items() if sheets.by_hand(cell)
+    }
+    for cell in answers:
+        assert cell.source == "YOUR ANSWER HERE"
+        assert cell.metadata.get("editable", True)
+        question = sheets.grade_id(cell).removesuffix("answer") + "question"
+        assert solutions[question].source in [one.source for one in handed_out.cells]
+
+
+# --- what a learner sees
 
 
 @pytest.mark.parametrize("path", SHEETS, ids=SLUGS)

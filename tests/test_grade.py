@@ -27,6 +27,8 @@ SHEETS = [SHEET, "03_exponential_decay"]
 HANDED_OUT = nbformat.read(ROOT / "chapters/exercises" / SHEET / "exercises.ipynb", as_version=4)
 SOLVED = nbformat.read(ROOT / "chapters/solutions" / SHEET / "exercises.ipynb", as_version=4)
 POINTS = {"factor": 2, "epochs": 2, "flaws": 1, "fair": 2, "two": 3}
+OPEN = {"flaws-answer": 2, "two-answer": 2}
+BEST = sum((POINTS | OPEN).values())
 CELL_TIMEOUT = 20  # an honest cell needs less than two seconds, where the machine is not busy
 
 
@@ -112,6 +114,15 @@ def tampered(notebook):
     return notebook
 
 
+def in_words():
+    """One answer in its place, the other in a cell below it."""
+    notebook = answered("factor")
+    cell(notebook, "flaws-answer").source = "Nothing follows, <b>I think</b>."
+    own = nbformat.v4.new_markdown_cell("The noise does not sink.")
+    notebook.cells.insert(place(notebook, "two-answer") + 1, own)
+    return notebook
+
+
 def conflict(mine, theirs):
     return f"<<<<<<< HEAD\n{mine}=======\n{theirs}>>>>>>> other\n"
 
@@ -154,6 +165,13 @@ FILE = "exercises.ipynb"
 CLASS = {
     "solved": (FILE, GOOD, ALL, "graded", "^$"),
     "untouched": (FILE, HANDED_OUT, set(), "graded", "as it was handed out"),
+    "words": (
+        FILE,
+        in_words(),
+        {"factor"},
+        "graded",
+        "^'flaws-answer' waits for its mark; 'two-answer' waits for its mark$",
+    ),
     "wrong": (
         FILE,
         with_answer("factor", "def factor(t, step_size, gamma):\n    return 1"),
@@ -213,7 +231,7 @@ CLASS = {
         "graded",
         r"named exercises \(1\).ipynb; left out: random.py",
     ),
-    "stripped": (FILE, stripped(solved()), MOST, "graded", "metadata was missing from 17 cells"),
+    "stripped": (FILE, stripped(solved()), MOST, "graded", "metadata was missing from 21 cells"),
     "no-ids": (FILE, stripped(solved(), ids=True), MOST, "graded", "found by content"),
     "conflict": (FILE, conflict_in_cells(), None, "could not be graded", "merge conflict"),
     "merged": (FILE, conflict_in_outputs(), MOST, "graded", "merge conflict"),
@@ -315,21 +333,23 @@ def test_the_class_has_thirty_submissions():
 def test_each_student_gets_the_points_that_the_valid_cells_earn(graded, student):
     *_, earned, status, note = CLASS[student]
     row = rows_of(graded)[student]
-    assert (row["status"], row["max"]) == (status, "10"), row
+    assert (row["status"], row["max"]) == (status, str(BEST)), row
     assert re.search(note, row["note"]), row["note"]
     if earned is None:
-        assert [row[name] for name in ("points", *POINTS)] == [""] * 6
+        assert {row[name] for name in ("points", *POINTS, *OPEN)} == {""}
     else:
         expected = {name: str(points * (name in earned)) for name, points in POINTS.items()}
         assert {name: row[name] for name in POINTS} == expected, row["note"]
         assert row["points"] == str(sum(POINTS[name] for name in earned))
+        assert {row[name] for name in OPEN} == {"" if student == "words" else "0"}
 
 
 def test_grades_csv_has_every_student_and_the_names(graded):
     rows = rows_of(graded)
     assert set(rows) == set(CLASS)
     assert all(row["name"] == f"Dr {student}" for student, row in rows.items())
-    columns = ["student", "name", "points", "max", *POINTS, "status", "note"]
+    cells = ["factor", "epochs", "flaws", "flaws-answer", "fair", "two", "two-answer"]
+    columns = ["student", "name", "points", "max", *cells, "status", "note"]
     assert list(rows["solved"]) == columns
 
 
@@ -354,7 +374,7 @@ def test_every_student_who_handed_in_something_has_a_page(graded):
 
 def test_a_student_cannot_write_points(graded):
     with Gradebook(grade.database(graded / "grading/nbgrader"), "lrlib") as gradebook:
-        assert gradebook.find_assignment(SHEET).max_score == 10
+        assert gradebook.find_assignment(SHEET).max_score == BEST
 
 
 def test_again_grades_what_changed_and_keeps_grades_given_by_hand(graded, tmp_path):
@@ -381,6 +401,37 @@ def test_again_grades_what_changed_and_keeps_grades_given_by_hand(graded, tmp_pa
     assert "'factor-test' was graded by hand" in after["wrong"]["note"]
     assert (after["empty"]["points"], after["empty"]["status"]) == ("1", "graded")
     assert (after["solved"]["points"], after["solved"]["status"]) == ("", "could not be graded")
+
+
+def test_marks_written_by_hand_are_in_everything_that_comes_out(graded, tmp_path):
+    folder = graded / "grading" / SHEET
+    assert "1 of 1 answers wait" in (folder / "report.html").read_text(encoding="utf-8")
+    shutil.copytree(graded, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "grading" / SHEET
+    page = (folder / "marking" / "flaws-answer.html").read_text(encoding="utf-8")
+    assert "Nothing follows, &lt;b&gt;I think&lt;/b&gt;." in page and "1 point: " in page
+    assert page.split("0 points: ")[1].count("solved (Dr solved)") == 1
+    lines = (folder / "marks.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert lines[1:] == [f"words,Dr words,{name},2,,," for name in OPEN]
+    lines = [
+        lines[0],
+        "words,,flaws-answer,2,2,Well seen.,",
+        "words,,two-answer,2,3,,",
+        "eve,,x,,1,,",
+    ]
+    (folder / "marks.csv").write_text("\n".join(lines), encoding="utf-8")
+    printed = run_grade(tmp_path, "--roster", tmp_path / "class.csv")
+    assert "two-answer: 1 of 1, marking/two-answer.html" in printed
+    faults = [
+        "marks.csv, line 3 (words, two-answer): '3' is not a number of points from 0 to 2",
+        "marks.csv, line 4: no student is named 'eve'",
+    ]
+    assert all(fault in printed for fault in faults)
+    row = rows_of(tmp_path)["words"]
+    assert [row[name] for name in ("points", *OPEN)] == ["4", "2", ""]
+    assert row["note"] == "'two-answer' waits for its mark"
+    feedback = (folder / "feedback" / "words.html").read_text(encoding="utf-8")
+    assert "(Score: 4.0 / 14.0)" in feedback and "Well seen." in feedback
 
 
 # --- mending
@@ -462,6 +513,14 @@ def test_an_answer_that_became_a_text_is_code_again():
     made, notes = mended(notebook)
     assert cell(made, "factor").cell_type == "code"
     assert notes == ["the answer 'factor' was a markdown cell; restored"]
+
+
+def test_an_answer_in_words_is_found_by_its_place():
+    made, notes = mended(stripped(in_words(), ids=True))
+    assert cell(made, "flaws-answer").source == "Nothing follows, <b>I think</b>."
+    assert cell(made, "two-answer").source == "YOUR ANSWER HERE"
+    assert made.cells[-1].source == "The noise does not sink."
+    assert notes == ["nbgrader's metadata was missing from 21 cells, found by content"]
 
 
 def test_both_versions_of_an_answer_are_run_and_the_last_is_graded():

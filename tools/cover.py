@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import edition
+import sheets
 from nbformat import NotebookNode
 from notebooks import Fault, read_notebook, scripts_and_notebooks, write_whole
 
 COVER = "chapters/README.md"
-NUMBERS = "none one two three four five six seven eight nine ten".split()
 
 # One sentence, word for word, from each chapter that does not begin with "In short" yet.
 ANSWERS = {
@@ -111,16 +111,16 @@ def reading(notebook: NotebookNode) -> str:
 
 def exercises(name: str, notebook: NotebookNode, sheet: NotebookNode) -> str:
     """A link to the student's version: how many exercises, points and, where stated, minutes."""
-    headings = [re.match(r"## \d+\. ", cell.source) for cell in sheet.cells]
-    count = sum(map(bool, headings))
-    points = sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in sheet.cells)
-    shown = (
-        f"[{NUMBERS[count] if count < len(NUMBERS) else count}](exercises/{name}/exercises.ipynb)"
-    )
-    shown += f", {points:g} points"
-    if stated := edition.minutes(notebook):
-        shown += f"; core {stated.core} min, all {stated.exercises}"
-    return shown
+    count = sum(bool(re.match(r"## \d+\. ", cell.source)) for cell in sheet.cells)
+    points = sum(map(sheets.points_of, sheet.cells))
+    shown = f"[{sheets.counted(count)}](exercises/{name}/exercises.ipynb), {points:g} points"
+    takes, chapter = sheets.minutes(sheet), edition.minutes(notebook)
+    if takes and chapter and (chapter.core, chapter.exercises) != takes:
+        raise Fault(
+            f"says that the exercises take {chapter.core} and {chapter.exercises} minutes; "
+            f"their sheet says {takes.core} and {takes.all}"
+        )
+    return shown + (f"; core {takes.core} min, all {takes.all}" if takes else "")
 
 
 def cover(root: Path) -> str:

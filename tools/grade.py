@@ -5,8 +5,9 @@
 The folder holds STUDENT/02_step_decay/*.ipynb, as nbgrader collects them, or one file, zip
 archive or folder for each student, as an LMS gives them (its zip archive will do). Each student is
 graded by nbgrader in a process of its own. grading/02_step_decay/ then has grades.csv,
-report.html, feedback/ and logs/; nbgrader's gradebook is grading/nbgrader/gradebook.db. Run
-again, it grades what has changed since; grades given by hand stay.
+report.html, feedback/ and logs/; nbgrader's gradebook is grading/nbgrader/gradebook.db. Answers to
+open questions are in marking/, and wait for points in marks.csv. Run again, it reads these and
+grades what has changed since; grades given by hand stay.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from pathlib import Path
 
 import psutil
 from grade_collect import Submission, collect, read_roster, unpacked
+from grade_marks import Marking, enter_marks
 from grade_mend import Note
 from grade_report import Row, grades_csv, not_graded_html, report_html, summary
 from grade_student import FAILED, GRADED, IN_PART, NOTHING, Job, Result, database
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Grade, Gradebook, MissingEntry
 from notebooks import Fault, grader, notebook_environment, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,7 +144,28 @@ class Grading:
             write_whole(self.out / "feedback" / names[0], not_graded_html(self.sheet, row))
         return names
 
-    def row(self, submission: Submission, result: Result) -> Row:
+    def mark(self, submissions: list[Submission], results: dict[str, Result]) -> Marking:
+        """Enter the points of marks.csv; students with new ones get new feedback."""
+        graded = {key for key, result in results.items() if result.status in (GRADED, IN_PART)}
+        db = database(self.course)
+        try:
+            marking = enter_marks(self.course, self.out, self.source, db, submissions, graded)
+        except (Fault, OSError) as fault:
+            return Marking(faults=[str(fault)])
+        api = grader(self.root, self.course)
+        api.coursedir.db_url = db
+        for submission in submissions:
+            if submission.key in marking.changed:
+                result = results[submission.key]
+                outcome = api.generate_feedback(self.sheet, submission.key)
+                pages = self.course / "feedback" / submission.key / self.sheet
+                result.feedback = [str(path) for path in sorted(pages.glob("*.html"))]
+                result.feedback = self.keep_feedback(submission, result)
+                if not outcome["success"]:
+                    marking.faults.append(f"{submission.student}: no new feedback could be made")
+        return marking
+
+    def row(self, submission: Submission, result: Result, marking: Marking) -> Row:
         """The student's line, with the points as the gradebook has them now."""
         row = Row(
             submission.student,
@@ -163,14 +186,22 @@ class Grading:
                 )
                 return row
             for notebook in notebooks:
+                prefix = f"{notebook.name}/" if len(notebooks) > 1 else ""
                 for mark in notebook.grades:
-                    prefix = f"{notebook.name}/" if len(notebooks) > 1 else ""
-                    row.points[prefix + mark.name] = mark.score
-                    if mark.manual_score is not None:
-                        row.notes.append(Note(f"'{mark.name}' was graded by hand"))
-                    elif mark.needs_manual_grade:
-                        row.notes.append(Note(f"'{mark.name}' is to be graded by hand", True))
+                    self.add_mark(row, prefix + mark.name, mark, marking)
         return row
+
+    def add_mark(self, row: Row, name: str, mark: Grade, marking: Marking) -> None:
+        """Add one cell's points to the student's line, with what is to be said of them."""
+        if mark.manual_score is None and mark.auto_score is None:
+            row.notes.append(Note(f"'{name}' waits for its mark"))
+            return
+        row.points[name] = mark.score
+        if name in marking.again.get(row.student, []):
+            said = f"'{name}' was marked {mark.score:g} and has been answered again since"
+            row.notes.append(Note(said, True))
+        elif mark.manual_score is not None and name not in marking.entered.get(row.student, []):
+            row.notes.append(Note(f"'{name}' was graded by hand"))
 
 
 def in_source_order(notebook) -> list:
@@ -226,8 +257,10 @@ def end_marked(mark: str) -> None:
             continue
 
 
-def grade_all(grading: Grading, submissions: list[Submission], jobs: int, every: bool) -> list[Row]:
-    """Grade what has changed, `jobs` students at a time, and say so."""
+def grade_all(
+    grading: Grading, submissions: list[Submission], jobs: int, every: bool
+) -> dict[str, Result]:
+    """Grade what has changed, `jobs` students at a time, and say so; returns the results by key."""
     results: dict[str, Result] = {}
     todo = []
     for submission in submissions:
@@ -254,7 +287,7 @@ def grade_all(grading: Grading, submissions: list[Submission], jobs: int, every:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    return [grading.row(submission, results[submission.key]) for submission in submissions]
+    return results
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -295,12 +328,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(fault, file=sys.stderr)
         return 1
     try:
-        rows = grade_all(grading, submissions, options.jobs, options.all)
+        results = grade_all(grading, submissions, options.jobs, options.all)
     except KeyboardInterrupt:
         return 130
+    marking = grading.mark(submissions, results)
+    rows = [grading.row(one, results[one.key], marking) for one in submissions]
+    said = marking.to_mark, marking.faults
     write_whole(grading.out / "grades.csv", grades_csv(rows, best))
-    write_whole(grading.out / "report.html", report_html(options.sheet, rows, best))
-    print(f"\n{summary(rows)}\n\n{grading.out}/ has grades.csv, report.html and feedback/.")
+    write_whole(grading.out / "report.html", report_html(options.sheet, rows, best, *said))
+    print(f"\n{summary(rows, *said)}\n\n{grading.out}/ has grades.csv, report.html and feedback/.")
     return 0
 
 

@@ -13,6 +13,7 @@ import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import nbformat
@@ -166,6 +167,10 @@ def is_answer(cell: NotebookNode) -> bool:
     return bool(cell.metadata.nbgrader.solution)
 
 
+def in_words(cell: NotebookNode) -> bool:
+    return is_answer(cell) and cell.cell_type != "code"
+
+
 def is_test(cell: NotebookNode) -> bool:
     return bool(cell.metadata.nbgrader.grade) and not is_answer(cell)
 
@@ -243,7 +248,15 @@ def find_cells(sheet: NotebookNode, handed_in: NotebookNode, notes: list[Note]) 
                     break
 
     by(lambda cell, theirs: theirs.metadata.get("handed_in_id") == cell.id)
-    by(lambda cell, theirs: same(cell.source, theirs.source))
+    by(lambda cell, theirs: not in_words(cell) and same(cell.source, theirs.source))
+    # An answer in words has nothing but its place below the question.
+    for question, name in pairwise(own):
+        below = owners.index(question) + 1 if question in owners else len(owners)
+        free = below < len(owners) and owners[below] is None
+        if in_words(own[name]) and name not in owners and free:
+            if handed_in.cells[below].cell_type != "code":
+                owners[below] = name
+                found += 1
     by(
         lambda cell, theirs: (
             is_answer(cell)

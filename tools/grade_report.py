@@ -6,6 +6,7 @@ import csv
 import html
 import io
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from grade_mend import Note
 from grade_student import FAILED, GRADED, IN_PART, NOTHING
@@ -16,12 +17,14 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 75em; margin: 2em auto;
 table { border-collapse: collapse; } caption { text-align: left; padding: .4em 0; }
 th, td { border-bottom: 1px solid #ccc; padding: .3em .7em; text-align: left; vertical-align: top; }
 td.number, th.number { text-align: right; } .look { font-weight: 600; }
+.answer { white-space: pre-wrap; max-width: 45em; } blockquote { border-left: 3px solid #ccc;
+margin-left: 0; padding-left: 1em; }
 """
 
 
 @dataclass
 class Row:
-    """One student; `points` has a number for each graded cell, or nothing if not graded."""
+    """One student; `points` has a number for each graded cell that has been graded or marked."""
 
     student: str
     name: str
@@ -37,6 +40,15 @@ class Row:
     @property
     def needs_a_hand(self) -> bool:
         return self.status in (IN_PART, FAILED) or any(note.look for note in self.notes)
+
+
+class ToMark(NamedTuple):
+    """An open question: its page, relative to the report, and how many answers it has."""
+
+    question: str
+    page: str
+    waiting: int
+    answers: int
 
 
 def number(value: float | None) -> str:
@@ -73,8 +85,27 @@ def counts(rows: list[Row]) -> str:
     return ", ".join(f"{n} {status}" for status, n in found.items() if n)
 
 
-def report_html(sheet: str, rows: list[Row], best: dict[str, float]) -> str:
-    """The page for the teacher: who needs a hand and why, then everyone."""
+def marks_html(to_mark: list[ToMark], faults: list[str]) -> str:
+    """What waits for points by hand, and what is wrong in marks.csv; nothing without questions."""
+    if not to_mark and not faults:
+        return ""
+    lines = [
+        f'<li><a href="{html.escape(one.page)}">{html.escape(one.question)}</a>: '
+        f"{one.waiting} of {one.answers} answers wait</li>\n"
+        for one in to_mark
+    ]
+    lines += [f'<li class="look">{html.escape(fault)}</li>\n' for fault in faults]
+    return f"<h2>Open answers</h2>\n<ul>{''.join(lines)}</ul>"
+
+
+def report_html(
+    sheet: str,
+    rows: list[Row],
+    best: dict[str, float],
+    to_mark: list[ToMark] = (),
+    faults: list[str] = (),
+) -> str:
+    """The page for the teacher: who needs a hand and why, what is to be marked, then everyone."""
     hands = [row for row in rows if row.needs_a_hand]
     listed = "".join(
         f"<li><b>{html.escape(label(row))}</b>: {html.escape(reason(row))}</li>\n" for row in hands
@@ -87,9 +118,10 @@ def report_html(sheet: str, rows: list[Row], best: dict[str, float]) -> str:
     body = f"""
 <h1>{html.escape(sheet)}</h1>
 <p>{len(rows)} students: {counts(rows)}. A student without a number was not graded; 0 means that
-the notebook was graded and earned nothing.</p>
+the notebook was graded and earned nothing. An open answer without a number waits for its mark.</p>
 <h2>Who needs a hand</h2>
 {f"<ul>{listed}</ul>" if hands else "<p>Nobody.</p>"}
+{marks_html(to_mark, faults)}
 <h2>Everyone</h2>
 <table><tr><th>student</th><th class="number">points<br>of {sum(best.values()):g}</th>{heads}
 <th>status</th><th>notes</th><th>feedback</th></tr>
@@ -105,7 +137,7 @@ def page(title: str, body: str) -> str:
     )
 
 
-def label(row: Row) -> str:
+def label(row: Row) -> str:  # or a Submission
     return f"{row.student} ({row.name})" if row.name else row.student
 
 
@@ -135,10 +167,15 @@ def not_graded_html(sheet: str, row: Row) -> str:
     return page(sheet, body)
 
 
-def summary(rows: list[Row]) -> str:
+def summary(rows: list[Row], to_mark: list[ToMark] = (), faults: list[str] = ()) -> str:
     lines = [f"{len(rows)} students: {counts(rows)}."]
     hands = [row for row in rows if row.needs_a_hand]
     if hands:
         lines += ["", "Who needs a hand:"]
         lines += [f"  {label(row)}: {reason(row)}" for row in hands]
-    return "\n".join(lines)
+    if waiting := [one for one in to_mark if one.waiting]:
+        lines += ["", "Answers that wait for points in marks.csv:"]
+        lines += [
+            f"  {one.question}: {one.waiting} of {one.answers}, {one.page}" for one in waiting
+        ]
+    return "\n".join([*lines, *([""] if faults else []), *faults])

@@ -476,15 +476,20 @@ def grader(root: Path, course: Path):
     return NbGraderAPI(config=config)
 
 
-def release(root: Path, course: Path) -> Path:
-    """Make every student version in the folder `course`; returns where they are."""
+def release(root: Path, course: Path, names: Iterable[str] = ()) -> Path:
+    """Make the named student versions (all, if none is named) in the folder `course`.
+
+    Returns where they are.
+    """
     source, target = course / "chapters" / "solutions", course / "chapters" / "exercises"
     target.mkdir(parents=True)
     source.mkdir()
-    if (root / "chapters" / "solutions").exists():
-        shutil.copytree(root / "chapters" / "solutions", source, dirs_exist_ok=True)
+    folders = sorted(path for path in (root / "chapters" / "solutions").glob("*") if path.is_dir())
     api = grader(root, course)
-    for folder in sorted(path for path in source.iterdir() if path.is_dir()):
+    for folder in folders:
+        if names and folder.name not in names:
+            continue
+        shutil.copytree(folder, source / folder.name)
         with notebook_environment():
             result = api.generate_assignment(folder.name)
         if not result["success"]:

@@ -3,13 +3,16 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Four exercises, 10 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Four exercises, 14 points. Core: exercises 1, 2 and 3, 40 minutes; all: 65 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from lrlib import LRTrace, MultiStepDecay, ScheduledLR
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. A loop as a function (2 points)
+# ## 1. A loop as a function (core, 2 points, 8 minutes)
 #
 # This loop applies step decay. You can ask it for the rate at step 1,000 only by going through the
 # thousand steps before it.
@@ -41,7 +44,7 @@ from lrlib.exercises.step_decay import check_factor
 check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "epochs-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. A recipe in epochs (2 points)
+# ## 2. A recipe in epochs (core, 2 points, 10 minutes)
 #
 # "The rate is divided by five after 60, 120 and 160 epochs." That is a published recipe for wide
 # residual networks on CIFAR-10, which has 50,000 training images; with batches of 128 the last batch
@@ -72,7 +75,7 @@ from lrlib.exercises.step_decay import check_to_steps
 check_to_steps(to_steps)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. What is wrong with this experiment? (3 points)
+# ## 3. What is wrong with this experiment? (core, 5 points, 22 minutes)
 #
 # A colleague asks whether two drops by ten beat a fixed rate on MNIST-1D. A run has 8 epochs of 250
 # batches; the drops are to come after the fourth and the sixth.
@@ -120,6 +123,21 @@ from lrlib.exercises.step_decay import check_flaws
 
 check_flaws(flaws)
 
+# %% [markdown] nbgrader={"grade": false, "grade_id": "flaws-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Which rates did the colleague's two runs really use, and from which update on?
+# What do 41 and 80 % say about step decay?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "flaws-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** With drops, 0.0002 from the first update to the last: the plot had stepped the
+# scheduler eight times, past both milestones. Without, 0.02 throughout. The two errors compare a fixed rate
+# with a hundredth of it; step decay was not tried, and they say nothing about it.
+#
+# **Rubric.**
+#
+# - 1 point: 0.02 and 0.0002, both from the first update on, since the plot had used up the drops
+# - 1 point: two fixed rates were compared, so nothing follows for step decay (not: "it is worse", nor: "it
+#   is worse on this task")
+
 # %% [markdown] nbgrader={"grade": false, "grade_id": "fair-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The plot was right and the run was not, because the plot showed a plan. Write a run that reports what
 # it did. `make_optimizer()` returns a new optimizer whose rate is the peak; `shape` is a schedule of
@@ -147,7 +165,7 @@ from lrlib.exercises.step_decay import check_fair_run
 check_fair_run(fair_run)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "two-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. The best two drops (3 points, open-ended)
+# ## 4. The best two drops (5 points, 25 minutes, open-ended)
 #
 # The chapter's noisy quadratic again, with batches of one and 300 steps. Build a schedule that drops
 # exactly twice. The checker finds the best peak for it and prints its score, the final loss over that
@@ -170,3 +188,19 @@ def two_drops():
 from lrlib.exercises.step_decay import check_two_drops
 
 check_two_drops(two_drops)
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "two-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Divide by ten at the steps of your own two drops, with the best peak for that, and
+# the score becomes 1.45 or more. The rates after the drops are lower than yours, and yet *more* noise is
+# left at the end, not only more of the distance. How can that be?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "two-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** A lower rate puts less new noise on top, but it also forgets the old noise more slowly:
+# in a direction of curvature $h$, what is there shrinks by the factor $(1 - \eta h)^2$ at each update.
+# After a division by ten the flat directions need ten times as many updates to forget what the first
+# stage put there, and the run ends before.
+#
+# **Rubric.**
+#
+# - 1 point: noise that is there decays at a speed proportional to the rate, as the distance does
+# - 1 point: at a tenth of the rate the steps that are left do not suffice, above all in flat directions
