@@ -190,7 +190,7 @@ class LRFinderResult:
             level = top - row * (i + 0.75)
             ax.plot([rate] * 2, [height, level], color=color, linewidth=1.2, zorder=2)
             ax.plot(rate, height, "o", color=color, markersize=7, zorder=4)
-            if s.low is not None:
+            if s.low is not None and s.high is not None:
                 ax.plot([s.low, s.high], [height] * 2, color=color, linewidth=3, zorder=4)
             ax.annotate(
                 f"{name.replace('_', '/')} {rate:.2g}",
