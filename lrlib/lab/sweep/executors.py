@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -108,7 +109,10 @@ def train_on(executor: Executor, work: Work, bar: Progress) -> list[Measured]:
     running: dict[Future, tuple[int, Turn]] = {}
 
     def submit(i: int, turn: Turn) -> None:
-        running[executor.submit(take, turn)] = i, turn
+        with warnings.catch_warnings():
+            # Dask would have data sent by ways of its own; a turn has a few megabytes of them.
+            warnings.filterwarnings("ignore", "Sending large graph")
+            running[executor.submit(take, turn)] = i, turn
 
     try:
         for i in waiting:
