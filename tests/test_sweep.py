@@ -1,11 +1,13 @@
 """sweep: every slice is the run a plain torch.optim loop would have made, and nothing else."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
+from importlib import import_module
 
 import nbformat
 import numpy as np
@@ -16,8 +18,10 @@ from nbclient import NotebookClient
 from torch import nn
 from torch.nn import functional as F
 
-from lrlib import Constant, Cyclical, LRTrace, ScheduledLR
+from lrlib import Constant, Cyclical, LRTrace, ScheduledLR, lab
 from lrlib.lab import (
+    SGD,
+    AdamW,
     Fresh,
     GridEdgeError,
     SyntheticLanguage,
@@ -117,6 +121,50 @@ def test_a_slice_equals_a_plain_loop_for_every_optimizer(task, optimizer):
     (task, _), (options, build) = TASKS[task], OPTIMIZERS[optimizer]
     result = sweep(task, {"a": SHAPE}, 0.03, [4], steps=200, keep_states=True, **options)
     assert_same_run(result, task, build, SHAPE, 4, 200)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_may_be_a_value(name):
+    """It is what its name is with the same settings; their defaults are those of the value."""
+    (task, _), options = TASKS["linear"], dict(OPTIMIZERS[name][0])
+    kind = {"sgd": SGD, "adamw": AdamW}[options.get("optimizer", "sgd")]
+    value = kind(**{key: given for key, given in options.items() if key != "optimizer"})
+    by_value, by_name = (
+        sweep(task, {"a": SHAPE}, [0.03], [4], steps=5, **how)
+        for how in ({"optimizer": value}, options)
+    )
+    assert np.array_equal(by_value.train_loss, by_name.train_loss)
+    assert np.array_equal(by_value.momentum, by_name.momentum)
+
+
+def test_optimizers_are_values():
+    assert SGD() == SGD(0.9, False, 0.0) and AdamW() == AdamW((0.9, 0.999), 1e-8, 0.0)
+    assert hash(AdamW(betas=[0.8, 0.9])) == hash(AdamW(betas=(0.8, 0.9)))
+    assert repr(SGD(0.5, nesterov=True)) == "SGD(momentum=0.5, nesterov=True, weight_decay=0.0)"
+    assert pickle.loads(pickle.dumps(AdamW(eps=1e-6))) == AdamW(eps=1e-6)
+    with pytest.raises(FrozenInstanceError):
+        SGD().momentum = 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"betas": (0.9, 0.999), "eps": 1e-8},
+        {"optimizer": "adamw", "momentum": 0.9, "nesterov": False},
+    ],
+)
+def test_the_other_optimizers_defaults_change_nothing(options):
+    task, kept = TASKS["linear"][0], {"optimizer": options.get("optimizer", "sgd")}
+    with_them, without = (
+        sweep(task, {"a": SHAPE}, [0.03], [4], steps=5, **how) for how in (options, kept)
+    )
+    assert np.array_equal(with_them.train_loss, without.train_loss)
+
+
+def test_old_import_paths_lead_to_the_same_objects():
+    module = import_module("lrlib.lab.sweep")
+    assert callable(lab.sweep) and module.sweep is lab.sweep and module.batches is lab.batches
+    assert module.SweepResult is lab.SweepResult and module.OPTIMIZERS == ("sgd", "adamw")
 
 
 @pytest.mark.parametrize("name", TASKS)
