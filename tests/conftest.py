@@ -1,7 +1,10 @@
 """Settings that hold for every test, and a few shapes that only the tests have."""
 
 import math
+import signal
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -54,7 +57,14 @@ WEIRD += [np.zeros((2, 2)), np.array("a"), torch.zeros(3), [None, None], {"a": 1
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch):
     """The tests do not depend on the book's environment variables; figures are closed."""
-    for name in ("LRLIB_SEED", "LRLIB_SCALE", "LRLIB_DEVICE", "LRLIB_PROGRESS", "LRLIB_AUDIT"):
+    for name in (
+        "LRLIB_SEED",
+        "LRLIB_SCALE",
+        "LRLIB_DEVICE",
+        "LRLIB_PROGRESS",
+        "LRLIB_AUDIT",
+        "LRLIB_DASK",
+    ):
         monkeypatch.delenv(name, raising=False)
     yield
     import matplotlib.pyplot as plt
@@ -254,3 +264,22 @@ def assert_momentum_equals_torch(shape, min_factor, build, peak, top, kind, n):
     torchs = drive(optimizer(), build, n)
     assert np.abs(ours.lr - torchs.lr).max() <= 1e-12 * peak, (shape, peak)
     assert np.abs(ours.momentum - torchs.momentum).max() <= 1e-12, (shape, min_factor, top)
+
+
+def interruptible():
+    """For `preexec_fn`: a shell that starts the tests in the background has SIGINT ignored, and
+    whatever a process ignores, the programs that it starts ignore too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def processes_of(session):
+    """The numbers of the processes of a session that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            state, _, _, of_session = (
+                path.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
+            )
+            if int(of_session) == session and state != "Z":
+                found.append(int(path.name))
+    return found

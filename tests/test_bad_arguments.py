@@ -1,6 +1,7 @@
 """Malformed arguments, one a line: each raises an error that names the argument and its value."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -47,6 +48,8 @@ from lrlib import (
     training_step,
 )
 from lrlib.lab import (
+    SGD,
+    AdamW,
     Fresh,
     NoisyQuadratic,
     Results,
@@ -447,6 +450,27 @@ TABLE = [
     ("sweep", lambda v: run(optimizer="adamw", betas=(0.9, v)), "betas", [1, -0.1, NAN]),
     ("sweep", lambda v: run(optimizer="adamw", eps=v), "eps", [0, -1, NAN]),
     ("sweep", lambda v: run(weight_decay=v), "weight_decay", [-0.1, NAN, None]),
+    ("sweep", lambda v: run(nesterov=v), "nesterov", ["yes", None, 2]),
+    ("sweep", lambda v: run(optimizer="adamw", weight_decay=v), "weight_decay", [-0.1, NAN]),
+    # the settings of the other optimizer, or beside an optimizer that has its own
+    ("sweep", lambda v: run(betas=v), "betas", ["nonsense", (0.9,), 0.9, (0.8, 0.99), None]),
+    ("sweep", lambda v: run(optimizer="sgd", eps=v), "eps", ["nonsense", 0, 1e-7, NAN]),
+    ("sweep", lambda v: run(optimizer="adamw", momentum=v), "momentum", ["nonsense", 0.8, None]),
+    ("sweep", lambda v: run(optimizer="adamw", nesterov=v), "nesterov", ["nonsense", True]),
+    ("sweep", lambda v: run(optimizer=SGD(), momentum=v), "momentum", [0.9, 0.8, "nonsense"]),
+    ("sweep", lambda v: run(optimizer=AdamW(), weight_decay=v), "weight_decay", [0.0, -1]),
+    ("sweep", lambda v: run(optimizer=SGD(), betas=v), "betas", [(0.9, 0.999), "nonsense"]),
+    ("sweep", lambda v: run(optimizer=v), "optimizer", [SGD, AdamW, 3, ["sgd"]]),
+    ("sweep", lambda v: run(executor=v), "executor", [3, "dask", ThreadPoolExecutor]),
+    ("SGD", lambda v: SGD(momentum=v), "momentum", [1, -0.1, NAN, "0.9", None, True]),
+    ("SGD", lambda v: SGD(nesterov=v), "nesterov", ["yes", None, 1, 0]),
+    ("SGD", lambda v: SGD(v, nesterov=True), "momentum", [0, 0.0]),
+    ("SGD", lambda v: SGD(weight_decay=v), "weight_decay", [-0.1, NAN, INF, None]),
+    ("AdamW", lambda v: AdamW(betas=v), "betas", [0.9, (0.9,), "ab", None, (0.1, 0.2, 0.3)]),
+    ("AdamW", lambda v: AdamW(betas=(v, 0.9)), "betas", [1, -0.1, NAN, "0.9", None]),
+    ("AdamW", lambda v: AdamW(betas=(0.9, v)), "betas", [1, -0.1, NAN, "0.9", None]),
+    ("AdamW", lambda v: AdamW(eps=v), "eps", [0, -1, NAN, INF, None]),
+    ("AdamW", lambda v: AdamW(weight_decay=v), "weight_decay", [-0.1, NAN, None]),
     ("sweep", lambda v: run(momentum_schedules=v), "momentum_schedules", [RAMP, 0.9, "a"]),
     ("sweep", lambda v: run(momentum_schedules={v: RAMP}), "momentum_schedules", ["b", None]),
     (
@@ -456,6 +480,12 @@ TABLE = [
         [0.9, None, Constant, Constant(1.2), Constant(10 / 9)],
     ),
     ("sweep", lambda v: run(momentum_schedules={"a": RAMP}, momentum=v), "momentum", [0.0]),
+    (
+        "sweep",
+        lambda v: run(momentum_schedules={"a": RAMP}, optimizer=SGD(v)),
+        "momentum",
+        [0.0],
+    ),
     (
         "sweep",
         lambda v: run(momentum_schedules={"a": RAMP}, optimizer="adamw", betas=(v, 0.9)),
@@ -633,3 +663,8 @@ def test_grids_of_two_lengths():
 def test_labels_outside_the_outputs():
     with pytest.raises((ValueError, RuntimeError)):
         squared_error(torch.zeros(2, 3), torch.tensor([0, 5]))
+
+
+def test_an_argument_that_a_sweep_does_not_have():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stepz'"):
+        run(stepz=3)

@@ -31,7 +31,7 @@ from lrlib.lab import data_parallel
 
 @pytest.fixture(autouse=True)
 def in_this_thread(monkeypatch):
-    monkeypatch.setattr(sys.modules["lrlib.lab.sweep"], "ThreadPoolExecutor", Inline)
+    monkeypatch.setattr(sys.modules["lrlib.lab.sweep.processes"], "ThreadPoolExecutor", Inline)
 
 
 @pytest.fixture

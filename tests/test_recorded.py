@@ -366,11 +366,11 @@ def test_a_changed_line_of_code_is_noticed_and_a_comment_is_not(name, copy):
 
 
 CHANGES = {
-    "docstring of the module": ("sweep", '"""Train every combination', '"""Train all', True),
+    "docstring of the module": ("sweep/run", '"""Train every combination', '"""Train all', True),
     "docstring of a function": ("_stacked", '"""The fastest stack', '"""A fast stack', True),
     "docstring of a class": ("_stacked", '"""A stack of one model', '"""One model', True),
     "line break": ("data", "    labels[chosen] = (", "    labels[chosen] = (\n\n        ", True),
-    "number": ("sweep", "default_rng([seed, 1])", "default_rng([seed, 4])", False),
+    "number": ("sweep/batching", "default_rng([seed, 1])", "default_rng([seed, 4])", False),
     "operator": ("_stacked", "beta1**t", "beta1*t", False),
     "default": ("models", "channels: int = 16", "channels: int = 17", False),
     "string": ("models", '("pre", "post", "none")', '("pre", "post", "no")', False),

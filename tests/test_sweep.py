@@ -1,26 +1,27 @@
 """sweep: every slice is the run a plain torch.optim loop would have made, and nothing else."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from importlib import import_module
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
-from conftest import HalfCosine, Ramp, Sawtooth
+from conftest import HalfCosine, Ramp, Sawtooth, interruptible, processes_of
 from nbclient import NotebookClient
 from torch import nn
 from torch.nn import functional as F
 
-from lrlib import Constant, Cyclical, LRTrace, ScheduledLR
+from lrlib import Constant, Cyclical, LRTrace, ScheduledLR, lab
 from lrlib.lab import (
+    SGD,
+    AdamW,
     Fresh,
     GridEdgeError,
     SyntheticLanguage,
@@ -38,7 +39,8 @@ from lrlib.lab import (
 )
 from lrlib.lab._progress import Progress
 from lrlib.lab._stacked import StackedAdamW, StackedMLP, StackedModule, StackedSGD, stack
-from lrlib.lab.sweep import SweepResult
+from lrlib.lab.sweep import SweepResult, parts, processes
+from lrlib.lab.sweep.examples import Source
 
 DATA = load_digits()  # every seed draws its own split
 SHAPE = Ramp(20, 0.1, 1.0).then(HalfCosine(300))
@@ -121,6 +123,50 @@ def test_a_slice_equals_a_plain_loop_for_every_optimizer(task, optimizer):
     assert_same_run(result, task, build, SHAPE, 4, 200)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_may_be_a_value(name):
+    """It is what its name is with the same settings; their defaults are those of the value."""
+    (task, _), options = TASKS["linear"], dict(OPTIMIZERS[name][0])
+    kind = {"sgd": SGD, "adamw": AdamW}[options.get("optimizer", "sgd")]
+    value = kind(**{key: given for key, given in options.items() if key != "optimizer"})
+    by_value, by_name = (
+        sweep(task, {"a": SHAPE}, [0.03], [4], steps=5, **how)
+        for how in ({"optimizer": value}, options)
+    )
+    assert np.array_equal(by_value.train_loss, by_name.train_loss)
+    assert np.array_equal(by_value.momentum, by_name.momentum)
+
+
+def test_optimizers_are_values():
+    assert SGD() == SGD(0.9, False, 0.0) and AdamW() == AdamW((0.9, 0.999), 1e-8, 0.0)
+    assert hash(AdamW(betas=[0.8, 0.9])) == hash(AdamW(betas=(0.8, 0.9)))
+    assert repr(SGD(0.5, nesterov=True)) == "SGD(momentum=0.5, nesterov=True, weight_decay=0.0)"
+    assert pickle.loads(pickle.dumps(AdamW(eps=1e-6))) == AdamW(eps=1e-6)
+    with pytest.raises(FrozenInstanceError):
+        SGD().momentum = 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"betas": (0.9, 0.999), "eps": 1e-8},
+        {"optimizer": "adamw", "momentum": 0.9, "nesterov": False},
+    ],
+)
+def test_the_other_optimizers_defaults_change_nothing(options):
+    task, kept = TASKS["linear"][0], {"optimizer": options.get("optimizer", "sgd")}
+    with_them, without = (
+        sweep(task, {"a": SHAPE}, [0.03], [4], steps=5, **how) for how in (options, kept)
+    )
+    assert np.array_equal(with_them.train_loss, without.train_loss)
+
+
+def test_old_import_paths_lead_to_the_same_objects():
+    module = import_module("lrlib.lab.sweep")
+    assert callable(lab.sweep) and module.sweep is lab.sweep and module.batches is lab.batches
+    assert module.SweepResult is lab.SweepResult and module.OPTIMIZERS == ("sgd", "adamw")
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_a_slice_equals_a_plain_loop_for_every_kind_of_task(name):
     (task, fits), (_, build) = TASKS[name], OPTIMIZERS["momentum"]
@@ -158,7 +204,7 @@ def test_a_transformer_equals_a_plain_loop(norm):
 
 
 def test_metrics_of_a_transformer_equal_a_direct_computation(monkeypatch):
-    monkeypatch.setattr(import_module("lrlib.lab.sweep"), "_EVAL_CHUNK", 2_000)
+    monkeypatch.setattr(parts, "EVAL_CHUNK", 2_000)
     task = language("pre")
     result = sweep(
         task,
@@ -330,20 +376,20 @@ def test_with_data_of_their_own_a_diverged_slice_harms_no_other(name):
 @pytest.mark.parametrize("name", ["digits, wrong labels", "images, shifted", "convolutional"])
 def test_processes_threads_and_one_core_agree(name, monkeypatch):
     task, (options, _), splits = DRAWN[name]
-    module, before, pids = import_module("lrlib.lab.sweep"), torch.get_num_threads(), []
+    before, pids = torch.get_num_threads(), []
     results = {}
     try:
         for how, cores in (("processes", 3), ("threads", 3), ("one core", 1)):
             torch.set_num_threads(cores)
-            monkeypatch.setattr(module, "_can_fork", lambda how=how: how == "processes")
+            monkeypatch.setattr(processes, "can_fork", lambda how=how: how == "processes")
             pools = {"ProcessPoolExecutor": 0}
 
-            def counted(*arguments, kind=module.ProcessPoolExecutor, pools=pools):
+            def counted(*arguments, kind=processes.ProcessPoolExecutor, pools=pools):
                 pools["ProcessPoolExecutor"] += 1
                 return kind(*arguments)
 
             with monkeypatch.context() as patch:
-                patch.setattr(module, "ProcessPoolExecutor", counted)
+                patch.setattr(processes, "ProcessPoolExecutor", counted)
                 results[how] = sweep(
                     task, SHAPES, [0.01, 0.03], range(6), steps=10, evaluate=splits[-1:], **options
                 )
@@ -373,15 +419,14 @@ def test_seeds_that_draw_other_numbers_of_examples_are_refused():
     sweep(task, {"a": Constant()}, 0.1, [0, 2], steps=1, evaluate=["test"])  # which all draw alike
 
 
-def test_a_pool_is_not_copied_for_every_seed(monkeypatch):
+def test_a_pool_is_not_copied_for_every_seed():
     """A sweep of many seeds holds the examples once."""
-    module = import_module("lrlib.lab.sweep")
     pool = load_digits()
-    source = module._Source.drawn(pool, range(50), "train")
+    source = Source.drawn(pool, range(50), "train")
     assert source.x is pool.x and source.y is pool.y
-    noisy = module._Source.drawn(pool.with_label_noise(0.1), range(50), "train")
+    noisy = Source.drawn(pool.with_label_noise(0.1), range(50), "train")
     assert noisy.x is pool.x and len(noisy.y) == 50 * len(pool.y)
-    judged = module._Source.drawn(mnist1d_task().data, range(50), "test")
+    judged = Source.drawn(mnist1d_task().data, range(50), "test")
     assert judged.rows.shape == (1, 10_000)  # one row for all: the same test set
 
 
@@ -469,7 +514,7 @@ def test_the_applied_rates_are_the_plan_rounded_to_float32(optimizer):
 def three_cores(request, monkeypatch):
     """A sweep of many slices is trained in parts, on three cores."""
     if request.param == "threads":
-        monkeypatch.setattr(import_module("lrlib.lab.sweep"), "_can_fork", lambda: False)
+        monkeypatch.setattr(processes, "can_fork", lambda: False)
     elif sys.platform != "linux":
         pytest.skip("processes are forked on Linux alone")
     before = torch.get_num_threads()
@@ -605,14 +650,16 @@ def test_an_error_in_a_part_is_the_error_that_is_raised(three_cores):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_sweep(number):
     program = (
-        "import signal; import torch; from lrlib import Constant, lab; torch.set_num_threads(2);"
-        # A shell that starts the tests in the background has it ignored.
-        "signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "import torch; from lrlib import Constant, lab; torch.set_num_threads(2);"
         "lab.sweep(lab.mnist1d_task(), {'a': Constant()}, [0.1], range(9), steps=10_000,"
         "batch_size=None)"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", program], start_new_session=True, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=interruptible,
     )
     try:
         deadline = time.monotonic() + 60
@@ -628,19 +675,6 @@ def test_no_process_outlives_the_sweep(number):
     finally:
         if processes_of(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def processes_of(session):
-    """The numbers of the processes of a session that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has just ended
-            state, _, _, of_session = (
-                path.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
-            )
-            if int(of_session) == session and state != "Z":
-                found.append(int(path.name))
-    return found
 
 
 def test_a_seed_gives_every_schedule_the_same_weights_and_batches():
@@ -689,8 +723,8 @@ def test_a_slice_with_growing_batches_equals_a_plain_loop():
 
 @pytest.mark.parametrize("name", ["relu", "tanh, squared error", "normalised"])
 def test_metrics_equal_a_direct_computation(name, monkeypatch):
-    # Several chunks, the last one partial. (The function hides the module of the same name.)
-    monkeypatch.setattr(import_module("lrlib.lab.sweep"), "_EVAL_CHUNK", 700)
+    # Several chunks, the last one partial.
+    monkeypatch.setattr(parts, "EVAL_CHUNK", 700)
     task, _ = TASKS[name]
     result = sweep(
         task,

@@ -34,7 +34,7 @@ import torch
 
 from lrlib.lab import recordings
 from lrlib.lab.recordings import RECORDINGS, Recording
-from lrlib.lab.sweep import _end_with
+from lrlib.lab.sweep.processes import end_with
 
 ROOT = Path(__file__).resolve().parent.parent
 # The largest relative difference of a training loss that a retraining may show in its first steps.
@@ -99,7 +99,7 @@ def workers(jobs: int) -> ProcessPoolExecutor:
 
 def _begin() -> None:
     """A worker ends with its parent, also when that is killed."""
-    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
 
 
 def record(name: str, jobs: int) -> None:

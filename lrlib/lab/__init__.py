@@ -39,11 +39,13 @@ from lrlib.lab.noisy_quadratic import NoisyQuadratic, OptimalRates
 from lrlib.lab.recordings import RECORDINGS, Recorded, StaleRecording, recorded
 from lrlib.lab.results import GridEdgeError, Results, SweepResult
 from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
-from lrlib.lab.sweep import batches, sweep
+from lrlib.lab.sweep import SGD, AdamW, batches, sweep
 
 __all__ = [
     "MARGINS",
     "RECORDINGS",
+    "SGD",
+    "AdamW",
     "ClaimError",
     "Dataset",
     "Estimate",

@@ -210,10 +210,16 @@ class StackedSGD:
     ) -> None:
         self.params, self.applied, self.applied_momentum = params, [], []
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+        self.taken = 0
         self.buffers = {name: torch.zeros_like(p) for name, p in params.items()}
+
+    def memory(self) -> list[dict[str, Tensor]]:
+        """The tensors that a later step depends on, as does the number of steps `taken`."""
+        return [self.buffers]
 
     def step(self, grads: Gradients, lr: Tensor, momentum: np.ndarray | None = None) -> None:
         """`momentum`: float64, one for each slice, in place of the one for all."""
+        self.taken += 1
         self.applied.append(lr)
         factor = still = kept = None
         if momentum is not None:
@@ -260,14 +266,20 @@ class StackedAdamW:
         self.params, self.applied, self.applied_momentum = params, [], []
         self.momentum, self.beta2 = betas
         self.eps, self.weight_decay = eps, weight_decay
+        self.taken = 0
         self.first = {name: torch.zeros_like(p) for name, p in params.items()}
         self.second = {name: torch.zeros_like(p) for name, p in params.items()}
         self.scratch = {name: torch.empty_like(p) for name, p in params.items()}
 
+    def memory(self) -> list[dict[str, Tensor]]:
+        """The tensors that a later step depends on, as does the number of steps `taken`."""
+        return [self.first, self.second]
+
     def step(self, grads: Gradients, lr: Tensor, momentum: np.ndarray | None = None) -> None:
         """`momentum`: float64, the beta1 of each slice, in place of the one for all."""
+        self.taken += 1
         self.applied.append(lr)
-        t = len(self.applied)
+        t = self.taken
         beta1, beta2 = self.momentum, self.beta2
         # The bias correction is of the present beta1, as in torch.
         if momentum is None:

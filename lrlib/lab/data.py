@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,6 +111,7 @@ class Pool:
         rows: seed -> the `Rows` that it draws; no example is in two of its splits.
         noise: share of each draw's training labels made wrong (see `with_label_noise`).
         views: consecutive rows that show one example; its label is wrong in all or in none.
+        recipe: how another process makes the same pool, if it is one of the book's.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Pool:
     rows: Callable[[int], Rows]
     noise: float = 0.0
     views: int = 1
+    recipe: Recipe | None = field(default=None, init=False, repr=False)  # and so lost in a replace
 
     def draw(self, seed: int) -> Dataset:
         """What `seed` draws, as tensors of its own."""
@@ -153,7 +156,40 @@ class Pool:
                 f"with_label_noise: every example must have one label, got y of shape "
                 f"{tuple(self.y.shape)}"
             )
-        return replace(self, name=f"{self.name}, {rate:.0%} wrong labels", noise=rate)
+        noisy = replace(self, name=f"{self.name}, {rate:.0%} wrong labels", noise=rate)
+        return noisy if self.recipe is None else replace(self.recipe, noise=rate).on(noisy)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make a pool of the book's: from the files in data/, which are on every machine.
+
+    It is small and can be sent anywhere, which a pool is not and cannot.
+    """
+
+    load: Callable[..., Pool]
+    arguments: tuple[int | bool, ...] = ()
+    noise: float = 0.0
+
+    def on(self, pool: Pool) -> Pool:
+        """The pool, with this as its recipe."""
+        object.__setattr__(pool, "recipe", self)
+        return pool
+
+    def pool(self) -> Pool:
+        """The pool, made once in every process."""
+        pool = _loaded(self.load, self.arguments)
+        return pool.with_label_noise(self.noise) if self.noise else pool
+
+    def gives(self, pool: Pool) -> bool:
+        """Whether the pool still is what this makes: its tensors may have been changed in place."""
+        again = self.pool()
+        return torch.equal(again.x, pool.x) and torch.equal(again.y, pool.y)
+
+
+@lru_cache(maxsize=2)
+def _loaded(load: Callable[..., Pool], arguments: tuple[int | bool, ...]) -> Pool:
+    return load(*arguments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +223,8 @@ def load_mnist1d() -> Pool:
         drawn = _drawn(seed, pool)
         return Rows(drawn[:4000], drawn[4000:5000], judged)
 
-    return Pool("mnist1d", 10, torch.from_numpy(x), torch.from_numpy(y), rows)
+    made = Pool("mnist1d", 10, torch.from_numpy(x), torch.from_numpy(y), rows)
+    return Recipe(load_mnist1d).on(made)
 
 
 def load_digits() -> Pool:
@@ -198,9 +235,11 @@ def load_digits() -> Pool:
     arrays = read_data_file("digits.npz")
     x = torch.from_numpy(arrays["x"].astype(np.float32)) / 16
     y = torch.from_numpy(arrays["y"].astype(np.int64))
-    return Pool(
-        "digits", 10, x, y, lambda seed: Rows(*_drawn(seed, len(y)).split([1000, 397, 400]))
-    )
+
+    def rows(seed: int) -> Rows:
+        return Rows(*_drawn(seed, len(y)).split([1000, 397, 400]))
+
+    return Recipe(load_digits).on(Pool("digits", 10, x, y, rows))
 
 
 def load_images(size: int = 14, shifts: bool = False) -> Pool:
@@ -229,7 +268,8 @@ def load_images(size: int = 14, shifts: bool = False) -> Pool:
 
     name = f"mnist {size}×{size}" + (", shifted" if shifts else "")
     x = x.reshape(-1, size * size).contiguous()
-    return Pool(name, 10, x, y.repeat_interleave(views), rows, views=views)
+    pool = Pool(name, 10, x, y.repeat_interleave(views), rows, views=views)
+    return Recipe(load_images, (size, shifts)).on(pool)
 
 
 _BLOCK = 2048  # characters of text that go to one split together
@@ -260,7 +300,8 @@ def load_text(context: int = 64) -> Pool:
 
     # Views of the text: no window is copied.
     x, y = tokens[:-1].unfold(0, context, 1), tokens[1:].unfold(0, context, 1)
-    return Pool("python docs", len(arrays["vocabulary"]), x, y, rows)
+    pool = Pool("python docs", len(arrays["vocabulary"]), x, y, rows)
+    return Recipe(load_text, (context,)).on(pool)
 
 
 def _drawn(seed: int, n: int) -> torch.Tensor:

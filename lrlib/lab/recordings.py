@@ -42,7 +42,10 @@ WINDOWS = 50  # over the run, the mean training loss of each is kept
 _CODE = (
     *("schedule.py", "constant.py", "step_decay.py", "exponential_decay.py"),
     *("cosine_annealing.py", "cyclical.py", "one_cycle.py", "warmup.py"),
-    *("lab/data.py", "lab/models.py", "lab/_stacked.py", "lab/sweep.py"),
+    *("lab/data.py", "lab/models.py", "lab/_stacked.py"),
+    *("lab/sweep/batching.py", "lab/sweep/examples.py", "lab/sweep/optimizers.py"),
+    *("lab/sweep/parts.py", "lab/sweep/plan.py", "lab/sweep/processes.py"),
+    *("lab/sweep/run.py", "lab/sweep/work.py"),
 )
 
 

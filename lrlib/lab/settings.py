@@ -1,8 +1,10 @@
-"""The three environment variables of the book: LRLIB_SEED, LRLIB_DEVICE and LRLIB_SCALE."""
+"""The environment variables of the book: LRLIB_SEED, LRLIB_DEVICE, LRLIB_SCALE and LRLIB_DASK."""
 
 from __future__ import annotations
 
 import os
+from concurrent.futures import Executor
+from typing import Any
 
 import torch
 
@@ -73,3 +75,44 @@ def device(name: str | None = None) -> torch.device:
             f"{', '.join(here)}, or leave it unset"
         ) from None
     return chosen
+
+
+def executor(given: Executor | None = None) -> Executor | None:
+    """`given`, or the executor of the Dask cluster whose scheduler's address LRLIB_DASK is.
+
+    None if there is neither: the cores of this machine. Raises TypeError if `given` is no
+    `concurrent.futures.Executor`, ImportError without Dask, and ValueError if the variable is not
+    the address of a scheduler.
+    """
+    if given is not None:
+        if not isinstance(given, Executor):
+            raise TypeError(
+                f"sweep: executor must be a concurrent.futures.Executor (that of a Dask client is "
+                f"client.get_executor()), got {given!r}"
+            )
+        return given
+    address = os.environ.get("LRLIB_DASK")
+    return _client(address).get_executor(pure=False) if address else None
+
+
+_clients: dict[tuple[str, int], Any] = {}  # by address and process: a fork cannot use its parent's
+
+
+def _client(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ImportError(
+            "LRLIB_DASK needs Dask on this machine and on the cluster's: pip install distributed"
+        ) from None
+    client = _clients.get((address, os.getpid()))
+    if client is None or client.status != "running":
+        try:
+            client = Client(address, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"the environment variable LRLIB_DASK must be the address of a Dask scheduler, "
+                f"such as tcp://10.0.0.5:8786, got {address!r}: {error}"
+            ) from error
+        _clients[address, os.getpid()] = client
+    return client
