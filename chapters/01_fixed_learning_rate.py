@@ -656,16 +656,10 @@ edge = lab.sweep(
 # %%
 def sharpness(eta, seed):
     """The largest Hessian eigenvalue at every checkpoint of one run."""
-    x, y = tanh_task.data.draw(seed).split("train")
     values, vector = [], None
     for step in checkpoints:
         model = edge.model("constant", eta, seed, step)
-        value, vector = lrlib.largest_hessian_eigenvalue(
-            lambda model=model: lab.squared_error(model(x), y),
-            model.parameters(),
-            start=vector,
-            tol=0.02,
-        )
+        value, vector = lab.sharpness(tanh_task, model, seed, start=vector)
         values.append(value)
     return values
 

@@ -49,17 +49,16 @@ def five_shapes(steps):
 
 
 # %%
-def tune_and_judge(task, steps, lowest, count, seeds):
+def tuned(task, steps, lowest, count, seeds):
     """Every shape at `count` peaks, doubling from its `lowest`, on the same seeds."""
-    shapes = five_shapes(steps)
-    doubling = 2.0 ** np.arange(count)
-    grid = {name: low * doubling for name, low in zip(shapes, lowest, strict=True)}
-    return lab.sweep(task, shapes, grid, lab.seeds(seeds), steps=steps, batch_size=16)
+    shapes, seeds = five_shapes(steps), lab.seeds(seeds)
+    lowest = dict(zip(shapes, lowest, strict=True))
+    return lab.tune(task, shapes, lowest, seeds, steps=steps, count=count)
 
 
 # %%
 task = lab.mnist1d_task()
-hard = tune_and_judge(task, 2000, (0.005, 0.01, 0.01, 0.01, 0.02), 5, seeds=12)
+hard = tuned(task, 2000, (0.005, 0.01, 0.01, 0.01, 0.02), 5, seeds=12)
 best = hard.best_peaks()
 print({name: round(peak, 4) for name, peak in best.items()})
 
@@ -141,14 +140,9 @@ def multi_step_decay(t, alpha_0, milestones, gamma):
 
 
 # %%
-def applied(make_scheduler, steps=100):
-    """The rates that an optimizer with peak 0.1 really used."""
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
-    for _ in range(steps):
-        optimizer.step()
-        scheduler.step()
-    return trace.lr[:, 0]
+def rates_of(make_scheduler):
+    """What an optimizer with peak 0.1 really used, step by step."""
+    return lab.applied(make_scheduler, 100).lr[:, 0]
 
 
 # %% tags=["nbval-check-output"]
@@ -156,11 +150,11 @@ t = range(100)
 schedulers = torch.optim.lr_scheduler
 every = [step_decay(i, 0.1, 30, 0.1) for i in t]
 listed = [multi_step_decay(i, 0.1, [20, 70], 0.5) for i in t]
-of_torch = applied(lambda opt: schedulers.StepLR(opt, 30, 0.1))
-of_lrlib = applied(lambda opt: ScheduledLR(opt, StepDecay(30, 0.1)))
+of_torch = rates_of(lambda opt: schedulers.StepLR(opt, 30, 0.1))
+of_lrlib = rates_of(lambda opt: ScheduledLR(opt, StepDecay(30, 0.1)))
 print("StepDecay:", np.allclose(of_torch, every), np.allclose(of_lrlib, every))
-of_torch = applied(lambda opt: schedulers.MultiStepLR(opt, [20, 70], 0.5))
-of_lrlib = applied(lambda opt: ScheduledLR(opt, MultiStepDecay([20, 70], 0.5)))
+of_torch = rates_of(lambda opt: schedulers.MultiStepLR(opt, [20, 70], 0.5))
+of_lrlib = rates_of(lambda opt: ScheduledLR(opt, MultiStepDecay([20, 70], 0.5)))
 print("MultiStepDecay:", np.allclose(of_torch, listed), np.allclose(of_lrlib, listed))
 
 # %% [markdown]
@@ -448,7 +442,7 @@ lab.claims(
 # %%
 noisy_task = lab.digits_task(label_noise=0.3)
 lowest = (0.00125, 0.00125, 0.0025, 0.005, 0.01)
-easy = tune_and_judge(noisy_task, steps, lowest, 6, seeds=20)
+easy = tuned(noisy_task, steps, lowest, 6, seeds=20)
 lab.claims(
     [
         *(
@@ -473,7 +467,7 @@ lab.claims(
 # learn the wrong labels by heart; test error cannot separate the two.
 #
 # To separate length from data, run the first experiment once more with 4,000 steps and its own tuning,
-# `tune_and_judge(task, 4000, …)`, five peaks each and the fixed rate's from 0.0025. It takes about a minute.
+# `tuned(task, 4000, …)`, five peaks each and the fixed rate's from 0.0025. It takes about a minute.
 # Predict the gain of the recipe first.
 #
 # A question to ask of your own run follows from the quadratic, as a guess: which would you miss more, the progress that

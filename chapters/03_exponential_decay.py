@@ -201,14 +201,9 @@ def polynomial(t, T, p, f=0.0):
 
 
 # %%
-def applied(make_scheduler, lr=0.1, steps=100):
-    """The rates that an optimizer with peak lr really used."""
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
-    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
-    for _ in range(steps):
-        optimizer.step()
-        scheduler.step()
-    return trace.lr[:, 0]
+def rates_of(make_scheduler):
+    """What an optimizer with peak 0.1 really used, step by step."""
+    return lab.applied(make_scheduler, 100).lr[:, 0]
 
 
 # %% tags=["nbval-check-output"]
@@ -216,15 +211,15 @@ t = range(100)
 schedulers = torch.optim.lr_scheduler
 k = 0.05
 curve = [0.1 * exponential(i, np.exp(-k)) for i in t]
-of_torch = applied(lambda opt: schedulers.ExponentialLR(opt, np.exp(-k).item()))
-of_lrlib = applied(lambda opt: ScheduledLR(opt, ExponentialDecay.from_rate(k)))
+of_torch = rates_of(lambda opt: schedulers.ExponentialLR(opt, np.exp(-k).item()))
+of_lrlib = rates_of(lambda opt: ScheduledLR(opt, ExponentialDecay.from_rate(k)))
 print("exponential:", np.allclose(of_torch, curve), np.allclose(of_lrlib, curve))
 curve = [0.1 * polynomial(i, 100, 2.0) for i in t]
-of_torch = applied(lambda opt: schedulers.PolynomialLR(opt, 100, 2.0))
-of_lrlib = applied(lambda opt: ScheduledLR(opt, PolynomialDecay(100, 2.0)))
+of_torch = rates_of(lambda opt: schedulers.PolynomialLR(opt, 100, 2.0))
+of_lrlib = rates_of(lambda opt: ScheduledLR(opt, PolynomialDecay(100, 2.0)))
 print("polynomial:", np.allclose(of_torch, curve), np.allclose(of_lrlib, curve))
 curve = [0.1 * inverse_time(i, 3, 100) for i in t]
-of_lrlib = applied(lambda opt: ScheduledLR(opt, InverseTimeDecay(3, 100)))
+of_lrlib = rates_of(lambda opt: ScheduledLR(opt, InverseTimeDecay(3, 100)))
 print("inverse time:", np.allclose(of_lrlib, curve))
 
 # %% [markdown]
@@ -428,12 +423,10 @@ for steps in lengths:
 
 
 # %%
-def tune_and_judge(shapes, steps, seeds, lowest, task=task):
+def tuned(shapes, steps, seeds, lowest, task=task):
     """Every shape at five peaks, doubling from its lowest, on the same seeds."""
-    doubling = 2.0 ** np.arange(5)
-    grid = {name: lowest.get(name, 0.02) * doubling for name in shapes}
-    seeds = lab.seeds(seeds)
-    result = lab.sweep(task, shapes, grid, seeds, steps=steps, batch_size=16)
+    lowest = {name: lowest.get(name, 0.02) for name in shapes}
+    result = lab.tune(task, shapes, lowest, lab.seeds(seeds), steps=steps)
     best = {name: round(peak, 4) for name, peak in result.best_peaks().items()}
     print(f"{steps:5,} steps:", best)
     return result
@@ -446,7 +439,7 @@ def errors(result):
 
 # %%
 lowest = {"fixed": 0.005, "one drop": 0.01, "30/60/90": 0.01}
-result = tune_and_judge(shapes_for(T), T, 10, lowest)
+result = tuned(shapes_for(T), T, 10, lowest)
 error = errors(result)
 
 # %%
@@ -514,7 +507,7 @@ lab.claims(rows)
 digits = lab.digits_task(label_noise=0.3)
 lowest = {"fixed": 0.00125, "÷100": 0.01, "linear": 0.0025}
 three = {name: shapes_for(T)[name] for name in lowest}
-on_digits = tune_and_judge(three, T, 16, lowest, task=digits)
+on_digits = tuned(three, T, 16, lowest, task=digits)
 lab.claims(
     [
         lab.measure(
@@ -557,7 +550,7 @@ def three_shapes(steps):
 
 lowest = {"fixed": 0.005, "30/60/90": 0.01}
 at_budget = {
-    steps: tune_and_judge(three_shapes(steps), steps, seeds, lowest)
+    steps: tuned(three_shapes(steps), steps, seeds, lowest)
     for steps, seeds in ((500, 16), (4000, 6))
 }
 by_budget = {steps: errors(runs) for steps, runs in at_budget.items()}
@@ -636,7 +629,7 @@ lab.claims(
 def drift(make_scheduler, gamma, lr, steps):
     """Relative error of the last rate applied."""
     exact = float(lr) * gamma ** (steps - 1)
-    return abs(applied(make_scheduler, lr, steps)[-1] / exact - 1)
+    return abs(lab.applied(make_scheduler, steps, lr=lr).lr[-1, 0] / exact - 1)
 
 
 def recursive_drift(lr, steps=20_000):

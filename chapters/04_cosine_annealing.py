@@ -43,24 +43,14 @@ CosineAnnealingLR = torch.optim.lr_scheduler.CosineAnnealingLR
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-def applied(make_scheduler, steps, lr=0.08):
-    """The rates that an optimizer with this peak really used."""
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
-    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
-    for _ in range(steps):
-        optimizer.step()
-        scheduler.step()
-    return trace.lr[:, 0]
-
-
-meant = applied(lambda opt: CosineAnnealingLR(opt, T_max=8 * 250), 2000)
-got = applied(lambda opt: CosineAnnealingLR(opt, T_max=8), 2000)
+meant = lab.applied(lambda opt: CosineAnnealingLR(opt, T_max=8 * 250), 2000, lr=0.08)
+got = lab.applied(lambda opt: CosineAnnealingLR(opt, T_max=8), 2000, lr=0.08)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
 fig, ax = plt.subplots(figsize=(7.6, 3.0))
-ax.plot(got, color="0.72", linewidth=0.5)
-ax.plot(meant, **figures.look("cosine"))
+ax.plot(got.lr, color="0.72", linewidth=0.5)
+ax.plot(meant.lr, **figures.look("cosine"))
 ax.annotate(
     "meant",
     (1120, 0.05),
@@ -412,15 +402,15 @@ lab.claims(rows)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
-past = applied(lambda opt: CosineAnnealingLR(opt, T_max=100), 250, lr=0.1)
+past = lab.applied(lambda opt: CosineAnnealingLR(opt, T_max=100), 250)
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
-    held = applied(lambda opt: ScheduledLR(opt, CosineAnnealing(100)), 250, lr=0.1)
+    held = lab.applied(lambda opt: ScheduledLR(opt, CosineAnnealing(100)), 250)
 print(str(said[0].message).split(";")[0])
 blue = figures.look("cosine")["color"]
 fig, ax = plt.subplots(figsize=(7.6, 2.8))
-ax.plot(past, color="black")
-ax.plot(held, color=blue, linestyle="--")
+ax.plot(past.lr, color="black")
+ax.plot(held.lr, color=blue, linestyle="--")
 ax.axvline(100, color="0.6", linewidth=1, linestyle=":")
 ax.annotate("T_max", (97, 0.095), color="0.4", ha="right")
 ax.annotate("torch, CosineAnnealingLR", (157, 0.05))

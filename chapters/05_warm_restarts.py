@@ -165,24 +165,19 @@ def warm_restarts(t, T_0, T_mult):
 
 
 # %%
-def applied(make_scheduler, steps=300):
-    """The rates that an optimizer with peak 0.1 really used."""
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
-    for _ in range(steps):
-        optimizer.step()
-        scheduler.step()
-    return trace.lr[:, 0]
+def rates_of(make_scheduler):
+    """What an optimizer with peak 0.1 really used, step by step."""
+    return lab.applied(make_scheduler, 300).lr[:, 0]
 
 
 # %% tags=["nbval-check-output"]
 schedulers = torch.optim.lr_scheduler
 for T_mult in (1, 2, 3):
     curve = [0.1 * warm_restarts(t, 20, T_mult) for t in range(300)]
-    of_torch = applied(
+    of_torch = rates_of(
         lambda opt, m=T_mult: schedulers.CosineAnnealingWarmRestarts(opt, 20, m)
     )
-    of_lrlib = applied(lambda opt, m=T_mult: ScheduledLR(opt, WarmRestarts(20, m)))
+    of_lrlib = rates_of(lambda opt, m=T_mult: ScheduledLR(opt, WarmRestarts(20, m)))
     print(T_mult, np.allclose(of_torch, curve), np.allclose(of_lrlib, curve), end=" ")
     print("cycles end at", WarmRestarts(20, T_mult).cycle_ends(4))
 

@@ -30,7 +30,6 @@ from lrlib import (
     Warmup,
     lab,
 )
-from lrlib.fixed_learning_rate import largest_hessian_eigenvalue
 from lrlib.lab import figures
 
 figures.use_style()
@@ -96,15 +95,6 @@ def triangular(t, min_factor, step_size, mode="triangular", gamma=1.0):
 
 
 # %%
-def traced(make_scheduler, optimizer, steps=400):
-    """What an optimizer really used: a trace of its rates and momenta."""
-    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
-    for _ in range(steps):
-        optimizer.step()
-        scheduler.step()
-    return trace
-
-
 def sgd(lr=0.1, momentum=0.9):
     return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr, momentum)
 
@@ -113,14 +103,14 @@ def sgd(lr=0.1, momentum=0.9):
 rates = {}
 for mode, gamma in (("triangular", 1.0), ("triangular2", 1.0), ("exp_range", 0.995)):
     curve = [0.1 * triangular(t, 0.25, 50, mode, gamma) for t in range(400)]
-    of_torch = traced(
+    of_torch = lab.applied(
         lambda opt, m=mode, g=gamma: schedulers.CyclicLR(
             opt, 0.025, 0.1, 50, mode=m, gamma=g, cycle_momentum=False
         ),
-        sgd(),
+        400,
     )
     shape = Cyclical(0.25, 50, mode=mode, gamma=gamma)
-    rates[mode] = traced(lambda opt, s=shape: ScheduledLR(opt, s), sgd()).lr[:, 0]
+    rates[mode] = lab.applied(lambda opt, s=shape: ScheduledLR(opt, s), 400).lr[:, 0]
     print(mode, np.allclose(of_torch.lr[:, 0], curve), np.allclose(rates[mode], curve))
 
 # %%
@@ -494,9 +484,7 @@ inside = lab.sweep(task, {"cycles": cycles}, [peak], many, **keep, **settings)
 # %%
 def sharpness(seed, step):
     model = inside.model("cycles", peak, seed, step)
-    x, y = task.data.draw(seed).split("train")
-    loss = lambda: task.loss(model(x[:500]), y[:500])  # noqa: E731
-    return largest_hessian_eigenvalue(loss, model.parameters(), tol=0.05)[0]
+    return lab.sharpness(task, model, seed, examples=500, tol=0.05)[0]
 
 
 measured_at = list(range(1000, T + 1, 100))
@@ -622,11 +610,15 @@ print("from y = 0 exactly: {}, with noise: {} steps (median run)".format(*median
 
 # %% tags=["nbval-check-output"]
 adam = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], betas=(0.95, 0.999))
-trace = traced(lambda opt: schedulers.CyclicLR(opt, 1e-4, 1e-3, 50), adam, 200)
+trace = lab.applied(
+    lambda opt: schedulers.CyclicLR(opt, 1e-4, 1e-3, 50), 200, optimizer=adam
+)
 print("torch: chosen 0.95, applied", trace.momentum.min(), "to", trace.momentum.max())
 
 adam = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], betas=(0.95, 0.999))
-trace = traced(lambda opt: ScheduledLR(opt, Cyclical(0.1, 50)), adam, 200)
+trace = lab.applied(
+    lambda opt: ScheduledLR(opt, Cyclical(0.1, 50)), 200, optimizer=adam
+)
 print("lrlib: chosen 0.95, applied", trace.momentum.min(), "to", trace.momentum.max())
 
 # %% [markdown]

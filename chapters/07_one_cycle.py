@@ -120,14 +120,8 @@ def one_cycle(t, T, pct_start=0.3, d=25, f=1e4):
 
 
 # %%
-def traced(make_scheduler, lr=0.1, momentum=0.95, steps=200):
-    """What an optimizer really used: a trace of its rates and momenta."""
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr, momentum)
-    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
-    for _ in range(steps):
-        optimizer.step()
-        scheduler.step()
-    return trace
+def traced(make_scheduler, lr=0.1, momentum=0.95):
+    return lab.applied(make_scheduler, 200, lr=lr, momentum=momentum)
 
 
 # %% tags=["nbval-check-output"]

@@ -30,7 +30,6 @@ from lrlib import (
     Warmup,
     lab,
 )
-from lrlib.fixed_learning_rate import largest_hessian_eigenvalue
 from lrlib.lab import figures
 from torch import nn
 
@@ -146,18 +145,6 @@ def inverse_square_root(t, n, d):
 
 
 # %%
-def traced(make_scheduler, steps=T, lr=0.1):
-    """The rates that an optimizer really used."""
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
-    scheduler, trace = make_scheduler(optimizer), LRTrace(optimizer)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's SequentialLR warns about itself
-        for _ in range(steps):
-            optimizer.step()
-            scheduler.step()
-    return trace.lr[:, 0]
-
-
 def torch_warmup_cosine(optimizer, n=16):
     line = schedulers.LinearLR(optimizer, 1 / (n + 1), total_iters=n)
     cosine = schedulers.CosineAnnealingLR(optimizer, T - n)
@@ -166,15 +153,15 @@ def torch_warmup_cosine(optimizer, n=16):
 
 # %% tags=["nbval-check-output"]
 curve = [0.1 * warmup_cosine(t, 16, T) for t in range(T)]
-ours = traced(lambda opt: ScheduledLR(opt, warm(0.1)))
-print("the formula:", np.allclose(ours, curve))
-print("torch:", np.allclose(ours, traced(torch_warmup_cosine)))
+ours = lab.applied(lambda opt: ScheduledLR(opt, warm(0.1)), T)
+print("the formula:", np.allclose(ours.lr[:, 0], curve))
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch's SequentialLR warns about itself
+    print("torch:", np.allclose(ours.lr, lab.applied(torch_warmup_cosine, T).lr))
 paper = [inverse_square_root(t, 50, 512) for t in range(T)]
 shape = InverseSquareRoot(warmup_steps=50, d_model=512)
-print(
-    "the paper:",
-    np.allclose(traced(lambda opt: ScheduledLR(opt, shape), lr=1.0), paper),
-)
+ours = lab.applied(lambda opt: ScheduledLR(opt, shape), T, lr=1.0)
+print("the paper:", np.allclose(ours.lr[:, 0], paper))
 
 # %%
 fig, ax = plt.subplots(figsize=(7.6, 3))
@@ -301,20 +288,10 @@ lab.claims(rows)
 
 
 # %%
-def large_weights():
-    """A network whose weights start 1.6 times as large as He's."""
-    model = lab.mlp(40, 100, 100, 100, 10)
-    for layer in model[::2]:
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        layer.weight.data *= 1.6
-        nn.init.zeros_(layer.bias)
-    return model
-
-
 data, ten = lab.load_mnist1d(), lab.seeds(10)
 tasks = {
     "default": lab.Task(data, lambda: lab.mlp(40, 100, 100, 100, 10)),
-    "too large": lab.Task(data, large_weights),
+    "too large": lab.Task(data, lambda: lab.mlp(40, 100, 100, 100, 10, gain=1.6)),
 }
 double = 2.0 ** np.arange(5)
 peaks_of = {
@@ -420,9 +397,7 @@ early = lab.sweep(
 # %%
 def sharpness(model, seed):
     """The largest eigenvalue of the Hessian on 300 of the seed's training signals."""
-    x, y = data.draw(seed).split("train")
-    loss = lambda: task.loss(model(x[:300]), y[:300])  # noqa: E731
-    return largest_hessian_eigenvalue(loss, model.parameters(), tol=0.1)[0]
+    return lab.sharpness(task, model, seed, examples=300, tol=0.1)[0]
 
 
 sharp = {
@@ -519,7 +494,7 @@ lab.claims(
 
 # %%
 def leaky():
-    layers = large_weights()
+    layers = lab.mlp(40, 100, 100, 100, 10, gain=1.6)
     units = [nn.LeakyReLU(0.1) if isinstance(m, nn.ReLU) else m for m in layers]
     return nn.Sequential(*units)
 

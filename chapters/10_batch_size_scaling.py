@@ -481,16 +481,6 @@ lab.claims(
 
 
 # %%
-def large_weights():
-    model = lab.mlp(40, 64, 64, 10)
-    for layer in model[::2]:
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        layer.weight.data *= 1.6
-        nn.init.zeros_(layer.bias)
-    return model
-
-
-# %%
 def three_starts(what, peak, large):
     """Test errors of the large batch, whose peak is scaled from a batch of 8."""
     steps, times = steps_at(large), large // 8
@@ -505,7 +495,9 @@ def three_starts(what, peak, large):
 
 
 # %%
-badly_scaled = lab.Task(data, large_weights, margin=task.margin)
+badly_scaled = lab.Task(
+    data, lambda: lab.mlp(40, 64, 64, 10, gain=1.6), margin=task.margin
+)
 line, grid = {"linear": PolynomialDecay(steps_at(8))}, [0.0125, 0.025, 0.05]
 settings = {"steps": steps_at(8), "batch_size": 8}
 tried = lab.sweep(badly_scaled, line, grid, lab.seeds(8), **settings)

@@ -20,6 +20,7 @@ from lrlib.lab.evidence import (
     measure,
 )
 from lrlib.lab.language import SyntheticLanguage
+from lrlib.lab.measuring import applied, sharpness
 from lrlib.lab.models import (
     MARGINS,
     Task,
@@ -40,6 +41,7 @@ from lrlib.lab.recordings import RECORDINGS, Recorded, StaleRecording, recorded
 from lrlib.lab.results import GridEdgeError, Results, SweepResult
 from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
 from lrlib.lab.sweep import SGD, AdamW, batches, sweep
+from lrlib.lab.tuning import tune
 
 __all__ = [
     "MARGINS",
@@ -62,6 +64,7 @@ __all__ = [
     "SweepResult",
     "SyntheticLanguage",
     "Task",
+    "applied",
     "batches",
     "claim",
     "claims",
@@ -82,6 +85,7 @@ __all__ = [
     "recorded",
     "seed_offset",
     "seeds",
+    "sharpness",
     "squared_error",
     "steps",
     "sweep",
@@ -89,4 +93,5 @@ __all__ = [
     "text_task",
     "token_loss",
     "transformer",
+    "tune",
 ]

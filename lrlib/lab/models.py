@@ -19,10 +19,12 @@ _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 NORMS = ("pre", "post", "none")
 
 
-def mlp(*sizes: int, activation: str = "relu") -> nn.Sequential:
+def mlp(*sizes: int, activation: str = "relu", gain: float | None = None) -> nn.Sequential:
     """A multilayer perceptron with torch's default initialisation: ``mlp(40, 100, 100, 10)``.
 
     `sizes` are the widths from input to output, at least two; `activation` is "relu" or "tanh".
+    With `gain`, above 0, the weights start as He et al.'s (2015) normal ones times `gain`, and the
+    biases at 0.
     """
     if len(sizes) < 2:
         raise ValueError(f"mlp: sizes must name at least input and output, got {sizes!r}")
@@ -31,7 +33,14 @@ def mlp(*sizes: int, activation: str = "relu") -> nn.Sequential:
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), _ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers[:-1])
+    model = nn.Sequential(*layers[:-1])
+    if gain is not None:
+        gain = _checks.number("mlp", "gain", gain, above=0)
+        for layer in model[::2]:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            layer.weight.data *= gain
+            nn.init.zeros_(layer.bias)
+    return model
 
 
 class Block(nn.Module):
