@@ -36,10 +36,11 @@ def mlp(*sizes: int, activation: str = "relu", gain: float | None = None) -> nn.
     model = nn.Sequential(*layers[:-1])
     if gain is not None:
         gain = _checks.number("mlp", "gain", gain, above=0)
-        for layer in model[::2]:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            layer.weight.data *= gain
-            nn.init.zeros_(layer.bias)
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                layer.weight.data *= gain
+                nn.init.zeros_(layer.bias)
     return model
 
 

@@ -40,7 +40,7 @@ def tune(
         )
     doubling = 2.0 ** np.arange(count)
     grid = {
-        name: _checks.number("tune", "lowest", low, above=0) * doubling
+        name: (_checks.number("tune", "lowest", low, above=0) * doubling).tolist()
         for name, low in lows.items()
     }
     return sweep(task, schedules, grid, seeds, steps=steps, batch_size=batch_size, **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def checked_sizes(
     """The batch size of every step; None for the full batch."""
     if batch_size is None:
         return None
-    given = list(batch_size) if is_sequence(batch_size) else [batch_size] * steps
+    given = list(batch_size) if is_sequence(batch_size) else [cast(int, batch_size)] * steps
     if len(given) != steps:
         raise ValueError(
             f"{owner}: batch_size must be one number, or one for each of the {steps} steps, got "
@@ -60,7 +61,7 @@ def drawn_batches(seed: int, n: int, sizes: list[int]) -> Iterator[Tensor]:
         start += size
 
 
-def is_sequence(value: object) -> bool:
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     """Whether it is a sequence or a one-dimensional array, but not a string."""
     if isinstance(value, np.ndarray):
         return value.ndim == 1

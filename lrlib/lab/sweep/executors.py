@@ -153,9 +153,9 @@ def _turns(executor: Executor, work: Work) -> Callable[[np.ndarray], Turn]:
     functions = {"task.loss": task.loss, "task.build": models[0]}
     if isinstance(executor, ProcessPoolExecutor):
         functions = {name: _pickled(name, value) for name, value in functions.items()}
-    recipe = task.data.recipe if isinstance(task.data, Pool) else None
-    if recipe is not None and not recipe.gives(task.data):
-        recipe = None
+    recipe = None
+    if isinstance(task.data, Pool) and (known := task.data.recipe) and known.gives(task.data):
+        recipe = known
 
     def make(slices: np.ndarray) -> Turn:
         part = work.part(slices)

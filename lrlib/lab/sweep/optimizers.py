@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from torch import Tensor
@@ -96,12 +96,14 @@ _KINDS: dict[str, type[SGD | AdamW]] = {"sgd": SGD, "adamw": AdamW}
 OPTIMIZERS = tuple(_KINDS)
 
 
-def checked_optimizer(optimizer: str | SGD | AdamW, settings: Mapping[str, object]) -> SGD | AdamW:
+def checked_optimizer(optimizer: str | SGD | AdamW, settings: Mapping[str, Any]) -> SGD | AdamW:
     """What `optimizer` and the settings given beside it stand for.
 
     Settings of the other optimizer must be what they are by default: nothing would use them.
     """
-    defaults = {kind: {f.name: f.default for f in fields(_KINDS[kind])} for kind in OPTIMIZERS}
+    defaults: dict[str, dict[str, Any]] = {
+        kind: {f.name: f.default for f in fields(_KINDS[kind])} for kind in OPTIMIZERS
+    }
     for name in settings:
         if not any(name in known for known in defaults.values()):
             raise TypeError(f"sweep() got an unexpected keyword argument {name!r}")

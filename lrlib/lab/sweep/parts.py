@@ -112,11 +112,9 @@ class Training:
         # In one piece: a new tensor at every step would pin the heap that gradients leave free.
         losses = torch.empty(len(rates), len(part.which), device=part.device)
         records = _Records(self, data)
-        if order is None:
-            # The examples are the same at every step: no need to gather them again.
-            batch = data["train"].examples(part.which)
-        else:
-            order = iter(order)
+        # Without an order all examples make every batch: no need to gather them again.
+        batch = data["train"].examples(part.which) if order is None else (x, y)
+        order = None if order is None else iter(order)
         for t in range(start, part.steps):
             if t > start and stop():
                 break

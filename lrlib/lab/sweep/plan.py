@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Plan:
         return np.ascontiguousarray(self.momenta[pairs // self.peaks.shape[1]].T)
 
 
-def _checked_grids(peaks: object, schedules: Mapping[str, Schedule]) -> np.ndarray:
+def _checked_grids(peaks: Any, schedules: Mapping[str, Schedule]) -> np.ndarray:
     """The grid of every schedule, float64, (schedules, peaks)."""
     if isinstance(peaks, Mapping):
         if set(peaks) != set(schedules):
