@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NAME ?=
 DRAWS ?=
+SAME ?=
 JOBS ?=
 VERIFY ?=
 LAB_ARGS ?=
@@ -35,7 +36,8 @@ help:
 	@echo "make claims     make chapters/CLAIMS.md, the table of claims, again"
 	@echo "make audit      try every claim under twelve other draws of all seeds and data; make"
 	@echo "                chapters/AUDIT.md (NAME= for one chapter, DRAWS='201 202' to try others;"
-	@echo "                once stopped, it goes on where it was)"
+	@echo "                once stopped, it goes on where it was; SAME=1 after a tidied cell: only"
+	@echo "                the first draw, which must give the same numbers)"
 	@echo "make record     train a recorded run (NAME=convnet; JOBS=n at a time; VERIFY=1 retrains some"
 	@echo "                runs and compares; without NAME, says what there is and what is stale;"
 	@echo "                once stopped, it goes on where it was)"
@@ -81,7 +83,7 @@ claims: $(VENV)/.dev
 
 # The table of claims has the audit's column.
 audit: $(VENV)/.dev
-	@$(BIN)/python tools/audit.py run $(NAME) $(if $(DRAWS),--draws $(DRAWS)); \
+	@$(BIN)/python tools/audit.py $(if $(SAME),same,run) $(NAME) $(if $(DRAWS),--draws $(DRAWS)); \
 		status=$$?; $(BIN)/python tools/notebooks.py claims && exit $$status
 
 record: $(VENV)/.dev

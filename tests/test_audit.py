@@ -482,6 +482,35 @@ def test_an_audit_belongs_to_the_numbers_that_the_notebook_shows(sound):
     assert "is stale" in audit.check(sound, DRAWS)[0]
 
 
+def test_a_tidied_cell_keeps_its_audit_and_a_changed_number_does_not(sound, capsys):
+    script, before = sound / "chapters/01_first.py", load(sound)["chapters"]["01_first"]
+    change(script, "9 + noise(0, 0.2), half=0.47, n=8)", "9.0 + noise(0, 0.2), half=0.47, n=8)")
+    assert "code or its data have changed" in audit.check(sound, DRAWS)[0]
+    assert audit.same(sound, ["01_first"], 2) == 0
+    assert "01_first: 8 rows of draw 101 are the same" in capsys.readouterr().out
+    assert audit.check(sound, DRAWS) == []
+    after = load(sound)["chapters"]["01_first"]
+    assert after.pop("hash") != before.pop("hash")
+    assert after == before
+
+    change(script, 'show("two and two", 4.0)', 'show("two and two", 4.01)')
+    assert audit.same(sound, ["01_first"], 2) == 1
+    assert "01_first: 'two and two' was 4.0 and is 4.01; run: make audit" in capsys.readouterr().err
+    change(script, 'show("two and two", 4.01)\n', "")
+    assert audit.same(sound, ["01_first"], 2) == 1
+    assert "'two and two' is in one of the two alone" in capsys.readouterr().err
+    assert "code or its data have changed" in audit.check(sound, DRAWS)[0]
+
+
+def test_a_number_of_the_notebook_is_looked_at_too(sound, capsys):
+    change(sound / "chapters/01_first.py", "9 + noise", "9.0 + noise")
+    committed(sound, "better by far", "two and two", effect=9.01)
+    assert audit.same(sound, ["01_first"], 2) == 1
+    assert "its notebook now shows another 'better by far'" in capsys.readouterr().err
+    with pytest.raises(notebooks.Fault, match=r"audit\.json has no 07_none"):
+        audit.same(sound, ["07_none"], 2)
+
+
 def test_check_sees_what_no_draw_showed(book):
     (book / "chapters/02_second.py").unlink()
     committed(book, "better by far", "two and two", "two and two")

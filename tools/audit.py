@@ -2,13 +2,17 @@
 
     python tools/audit.py run [NAME ...]   run chapters (all, if none is named) under twelve draws
                                            and write chapters/audit.json and chapters/AUDIT.md
+    python tools/audit.py same NAME ...    the audit of chapters whose code was tidied and whose
+                                           numbers are the same: tried under the first draw alone
     python tools/audit.py check            compare these two with the chapters as they are
 
 A draw is a value of LRLIB_SEED, which shifts every seed and every draw of data in the book. Each
 run of a chapter under a draw has a process and a core of its own, and is kept in .audit/; one that
 is there and still fits is not repeated, so an audit that was stopped goes on. What decides
 whether it fits is said in audit_runs.py. The two files belong to a chapter as long as its code, its
-data and the numbers in its notebook are those they were made with. How the chance that a fresh
+data and the numbers in its notebook are those they were made with; after a change that moves no
+number `same` lets them belong to it again, if every row of the notebook and of the first draw is
+what it was, to the digits that are kept. How the chance that a fresh
 draw breaks a claim is estimated is said in audit_rows.py and, for readers, at the top of AUDIT.md.
 
 The exit status of `run` is 1 if a claim failed in any draw or was not reached, if its chance to
@@ -385,6 +389,65 @@ def run(root: Path, names: list[str], draws: list[int], jobs: int) -> int:
     return 130 if stopped else 1 if faults else 0
 
 
+def same(root: Path, names: list[str], jobs: int) -> int:
+    """Let the audit belong to chapters whose rows are what they were; returns the exit status."""
+    audit, hashes, own = read_audit(root), digests(root), digests(root, library=False)
+    if audit is None:
+        raise Fault("chapters/audit.json is missing; run: make audit")
+    if unknown := sorted(set(names) - set(audit["chapters"])):
+        raise Fault(f"chapters/audit.json has no {', '.join(unknown)}")
+    every = [Job(name, audit["draws"][0], hashes[name]) for name in sorted(set(names))]
+    missing = [job for job in every if read_run(job, root) is None]
+    cores = cores_for(jobs)
+    faults = run_all(root, missing, cores, Progress(root, missing, len(cores), {}))
+    sections = {}
+    for job in every:
+        if (result := read_run(job, root)) is None:
+            continue
+        section, now = audit["chapters"][job.chapter], shown(root, job.chapter)
+        if difference := different_row(section, chapter_section([result], ""), now):
+            faults.append(f"{job.chapter}: {difference}; run: make audit NAME={job.chapter}")
+        else:
+            sections[job.chapter] = section | {"hash": own[job.chapter], "shown": now}
+            print(f"{job.chapter}: {len(section['rows'])} rows of draw {job.draw} are the same")
+    if sections:
+        write_audit(root, sections, audit["draws"], hashes)
+    for fault in faults:
+        print(f"FAILED: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def different_row(section: dict, of_first: dict, now: list[list]) -> str:
+    """What differs, in the audit's first draw or in the notebook; empty if nothing does."""
+    for old, new in zip_longest(section["shown"], now):
+        if old is None or new is None or old[0] != new[0] or not close(old[1], new[1]):
+            return f"its notebook now shows another {(new or old)[0]!r}"
+    before = by_name(row for row in section["rows"] if row["effects"][0] is not None)
+    after = by_name(of_first["rows"])
+    for name in before.keys() | after.keys():
+        if name not in before or name not in after:
+            return f"{name[1]!r} is in one of the two alone"
+        old, new = before[name], after[name]
+        if not (close(old["effects"][0], new["effects"][0]) and old["wanted"] == new["wanted"]):
+            return f"{name[1]!r} was {old['effects'][0]} and is {new['effects'][0]}"
+    return ""
+
+
+def by_name(rows: Iterable[dict]) -> dict[tuple, dict]:
+    """By kind, text, and how many before it have the same."""
+    found, seen = {}, Counter()
+    for row in rows:
+        name = row["kind"], row["text"]
+        found[*name, seen[name]] = row
+        seen[name] += 1
+    return found
+
+
+def close(a: float | None, b: float | None) -> bool:
+    """The same, to the digits of audit.json."""
+    return a == b or (a is not None and b is not None and abs(a - b) <= 1e-4 * abs(a))
+
+
 def report(sections: dict) -> None:
     """Print the coverage of each chapter and of all."""
     rows = all_rows({"chapters": sections})
@@ -415,11 +478,14 @@ def parse() -> argparse.Namespace:
     run_command = commands.add_parser("run", parents=[common, drawn], help="audit chapters")
     run_command.add_argument("names", nargs="*", metavar="NAME", help="such as 04_cosine_annealing")
     run_command.add_argument("--jobs", type=int, default=2, help="how many runs at a time (2)")
+    same_command = commands.add_parser("same", parents=[common], help="after a tidied cell")
+    same_command.add_argument("names", nargs="+", metavar="NAME")
+    same_command.add_argument("--jobs", type=int, default=2, help="how many runs at a time (2)")
     commands.add_parser("check", parents=[common, drawn], help="compare table and chapters")
     arguments = parser.parse_args()
-    if arguments.command == "run" and arguments.jobs < 1:
+    if arguments.command != "check" and arguments.jobs < 1:
         parser.error(f"--jobs must be at least 1, got {arguments.jobs}")
-    if any(draw < 0 for draw in arguments.draws):
+    if arguments.command != "same" and any(draw < 0 for draw in arguments.draws):
         parser.error(f"--draws must not be negative, got {arguments.draws}")
     return arguments
 
@@ -430,10 +496,12 @@ def main() -> int:
     try:
         if not (root / "chapters").is_dir():
             raise Fault(f"{root} has no folder chapters/")
+        # Ended by another program as by Ctrl-C: no run outlives it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if arguments.command == "same":
+            return same(root, arguments.names, arguments.jobs)
         draws = sorted(set(arguments.draws))
         if arguments.command == "run":
-            # Ended by another program as by Ctrl-C: no run outlives it.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
             return run(root, arguments.names, draws, arguments.jobs)
         faults = check(root, draws)
     except KeyboardInterrupt:
