@@ -49,7 +49,7 @@ def five_shapes(steps):
 
 
 # %%
-def tuned(task, steps, lowest, count, seeds):
+def tune_five(task, steps, lowest, count, seeds):
     """Every shape at `count` peaks, doubling from its `lowest`, on the same seeds."""
     shapes, seeds = five_shapes(steps), lab.seeds(seeds)
     lowest = dict(zip(shapes, lowest, strict=True))
@@ -58,7 +58,7 @@ def tuned(task, steps, lowest, count, seeds):
 
 # %%
 task = lab.mnist1d_task()
-hard = tuned(task, 2000, (0.005, 0.01, 0.01, 0.01, 0.02), 5, seeds=12)
+hard = tune_five(task, 2000, (0.005, 0.01, 0.01, 0.01, 0.02), 5, seeds=12)
 best = hard.best_peaks()
 print({name: round(peak, 4) for name, peak in best.items()})
 
@@ -442,7 +442,7 @@ lab.claims(
 # %%
 noisy_task = lab.digits_task(label_noise=0.3)
 lowest = (0.00125, 0.00125, 0.0025, 0.005, 0.01)
-easy = tuned(noisy_task, steps, lowest, 6, seeds=20)
+easy = tune_five(noisy_task, steps, lowest, 6, seeds=20)
 lab.claims(
     [
         *(
@@ -467,7 +467,7 @@ lab.claims(
 # learn the wrong labels by heart; test error cannot separate the two.
 #
 # To separate length from data, run the first experiment once more with 4,000 steps and its own tuning,
-# `tuned(task, 4000, …)`, five peaks each and the fixed rate's from 0.0025. It takes about a minute.
+# `tune_five(task, 4000, …)`, five peaks each and the fixed rate's from 0.0025. It takes about a minute.
 # Predict the gain of the recipe first.
 #
 # A question to ask of your own run follows from the quadratic, as a guess: which would you miss more, the progress that
