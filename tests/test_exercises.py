@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import lrlib
-from lrlib import Constant, exercises
+from lrlib import exercises
 from lrlib.exercises import Mistake, NotAttempted
 from lrlib.exercises import fixed_learning_rate as check
 
@@ -20,61 +20,6 @@ def starter(*args):
     raise NotImplementedError
 
 
-def eigenvalues(hessian):
-    return np.linalg.eigvalsh(hessian)
-
-
-def limit(hessian, momentum):
-    return 2 * (1 + momentum) / eigenvalues(hessian).max()
-
-
-def rate_for_floor(target, h, c, batch_size):
-    low, high = 0.0, 2 / h.max()
-    for _ in range(60):
-        middle = (low + high) / 2
-        if lrlib.noise_floor(middle, h, c, batch_size) <= target:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def choose(rates, losses):
-    means = np.where(np.isnan(losses), np.inf, losses).mean(axis=1)
-    best = int(np.argmin(means))
-    if best in (0, len(rates) - 1):
-        raise ValueError("edge")
-    return rates[best]
-
-
-def choose_without_edges(pick):
-    """A chooser that refuses edges, but finds the best entry by `pick`."""
-
-    def chooser(rates, losses):
-        best = int(pick(losses))
-        if best in (0, len(rates) - 1) and np.nanmin(losses) == 0.1 and losses[best].max() == 0.1:
-            raise ValueError("edge")
-        return rates[best]
-
-    return chooser
-
-
-def compare(train, rate_a, rate_b, seeds):
-    return np.array([train(rate_b, seed) - train(rate_a, seed) for seed in seeds])
-
-
-def shape():
-    return Constant(total_iters=150).then(Constant(0.3, 75)).then(Constant(0.1))
-
-
-SOLUTIONS = [
-    (check.check_limit, limit),
-    (check.check_rate_for_floor, rate_for_floor),
-    (check.check_choose_rate, choose),
-    (check.check_flaws, lambda: {"A", "B", "D"}),
-    (check.check_compare, compare),
-    (check.check_beats_constant, shape),
-]
 # Of every chapter, so that a new checker is held to the two tests below from the start.
 CHECKERS = [
     function
@@ -82,12 +27,6 @@ CHECKERS = [
     for name, function in vars(importlib.import_module(module.name)).items()
     if name.startswith("check_")
 ]
-
-
-@pytest.mark.parametrize(("checker", "solution"), SOLUTIONS)
-def test_the_solution_passes(checker, solution, capsys):
-    checker(solution)
-    assert capsys.readouterr().out.startswith("Passed: ")
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
@@ -102,125 +41,6 @@ def test_a_forgotten_return_and_a_crash_are_named(checker):
         checker(lambda *args: None)
     with pytest.raises(Mistake, match="ZeroDivisionError"):
         checker(lambda *args: 1 / 0)
-
-
-def unpaired(train, rate_a, rate_b, seeds):
-    return np.array([train(rate_b, seed + 1000) - train(rate_a, seed) for seed in seeds])
-
-
-def sorted_apart(train, rate_a, rate_b, seeds):
-    return np.sort([train(rate_b, s) for s in seeds]) - np.array([train(rate_a, s) for s in seeds])
-
-
-def sorted_both(train, rate_a, rate_b, seeds):
-    return np.sort([train(rate_b, s) for s in seeds]) - np.sort([train(rate_a, s) for s in seeds])
-
-
-def drop_first(rates, losses):
-    """Takes the edge of what is left once the diverged rates are gone."""
-    kept = ~np.isnan(losses).any(axis=1)
-    return choose(rates[kept], losses[kept])
-
-
-MISTAKES = [
-    # the limit
-    (check.check_limit, lambda h, m: 2 * (1 + m) / eigenvalues(h).min(), "smallest eigenvalue"),
-    (check.check_limit, lambda h, m: 2 * (1 + m) / np.trace(h), "trace"),
-    (check.check_limit, lambda h, m: 2 * (1 + m) / h.max(), "largest entry"),
-    (check.check_limit, lambda h, m: (1 + m) / eigenvalues(h).max(), "factor of 2"),
-    (check.check_limit, lambda h, m: 2 / eigenvalues(h).max(), "momentum is ignored"),
-    (check.check_limit, lambda h, m: 2 / (eigenvalues(h).max() * (1 - m)), r"1/\(1 - momentum\)"),
-    (check.check_limit, lambda h, m: 0.5, "but the limit is"),
-    (check.check_limit, lambda h, m: "big", "one number"),
-    (check.check_limit, lambda h, m: 2 * (1 - m) / eigenvalues(h).max(), "does not lower"),
-    # the floor
-    (check.check_rate_for_floor, lambda t, h, c, b: rate_for_floor(t, h, c, 1), "batch size"),
-    (check.check_rate_for_floor, lambda t, h, c, b: 4 * b * t / c.sum(), "formula for small rates"),
-    (
-        check.check_rate_for_floor,
-        lambda t, h, c, b: rate_for_floor(t, h, c, b) * 0.5,
-        "a larger rate would too",
-    ),
-    (
-        check.check_rate_for_floor,
-        lambda t, h, c, b: min(1.9, 2 * rate_for_floor(t, h, c, b)),
-        "over the budget",
-    ),
-    (check.check_rate_for_floor, lambda t, h, c, b: 7.0, "between 0 and the stability"),
-    # choosing
-    (
-        check.check_choose_rate,
-        choose_without_edges(
-            lambda losses: np.unravel_index(np.nanargmin(losses), losses.shape)[0]
-        ),
-        "single best run",
-    ),
-    (
-        check.check_choose_rate,
-        choose_without_edges(lambda losses: np.nanmean(losses, axis=1).argmin()),
-        "left it out of the mean",
-    ),
-    (
-        check.check_choose_rate,
-        choose_without_edges(lambda losses: np.median(losses, axis=1).argmin()),
-        "lowest median",
-    ),
-    (check.check_choose_rate, lambda r, x: drop_first(r, x), "no edge of the grid"),
-    (
-        check.check_choose_rate,
-        choose_without_edges(lambda losses: losses.mean(axis=1).argmax()),
-        "highest loss",
-    ),
-    (
-        check.check_choose_rate,
-        lambda r, x: r[np.where(np.isnan(x), np.inf, x).mean(axis=1).argmin()],
-        "edge|outside",
-    ),
-    # what is wrong
-    (check.check_flaws, lambda: {"A", "B"}, "D is missing"),
-    (check.check_flaws, lambda: {"A", "B", "C", "D"}, "C is not a flaw"),
-    (check.check_flaws, lambda: {"A", "B", "D", "E"}, "E is not a flaw"),
-    (check.check_flaws, lambda: {"B", "D"}, "A is missing"),
-    (check.check_flaws, lambda: {"Z"}, "not among"),
-    (check.check_flaws, lambda: "ABD", "set of letters"),
-    (check.check_compare, unpaired, "different seeds"),
-    (check.check_compare, lambda t, a, b, s: -compare(t, a, b, s), "sign"),
-    (check.check_compare, lambda t, a, b, s: compare(t, a, b, s).mean(), "the spread"),
-    (check.check_compare, lambda t, a, b, s: compare(t, a, b, s[:2]), "every one of the seeds"),
-    (check.check_compare, sorted_apart, "same\\s+seed"),
-    (check.check_compare, sorted_both, "same\\s+seed"),
-    (check.check_compare, lambda t, a, b, s: compare(t, a, b, sorted(s)), "order of the seeds"),
-    (check.check_compare, lambda t, a, b, s: np.ones(len(s)), "for no other rate"),
-    # the open one
-    (check.check_beats_constant, lambda: 0.1, "return a Schedule"),
-    (check.check_beats_constant, Constant, "is constant over"),
-    (
-        check.check_beats_constant,
-        lambda: Constant(total_iters=290).then(Constant(0.1)),
-        "One drop is not enough",
-    ),
-    (
-        check.check_beats_constant,
-        lambda: Constant(0.1, total_iters=150).then(Constant()),
-        "no lower than it starts",
-    ),
-    (
-        check.check_beats_constant,
-        lambda: Constant(total_iters=100).then(Constant(0.001)),
-        "do nothing",
-    ),
-    (
-        check.check_beats_constant,
-        lambda: Constant(total_iters=20).then(Constant(0.9, 20)).then(Constant(0.8)),
-        "earlier or later",
-    ),
-]
-
-
-@pytest.mark.parametrize(("checker", "answer", "hint"), MISTAKES)
-def test_each_mistake_gets_its_hint(checker, answer, hint):
-    with pytest.raises(Mistake, match=hint):
-        checker(answer)
 
 
 # --- what all checkers share

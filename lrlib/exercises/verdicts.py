@@ -68,7 +68,7 @@ def verdict(answers: Answers, places: dict[str, list[int]]) -> Mistake:
         return answers.given[failed[0]][RAISED]  # a Mistake, which says all
     if part == REFUSED:
         return _not_refused(answers, failed[0])
-    for find in (_own_words, _exchanged, _unused, _relation, _composed):
+    for find in (_own_words, _exchanged, _remembered, _unused, _relation, _composed):
         if found := find(answers, part, failed, rows):
             return _told(answers, part, failed[0], *found)
     if best is not None and 2 * len(best.explained.get(part, ())) > len(failed):
@@ -169,6 +169,8 @@ def _composed(answers: Answers, part: str, failed: list[int], rows: list[_Row]) 
         ):
             continue
         pairs = _pairs(answers, part, failed, row.outcomes)
+        if sum(map(np.size, (pair.given for pair in pairs))) < 3:
+            continue  # one or two numbers are always related somehow
         for name, fill in related(pairs, composed=True):
             besides = _said(answers.exercise.words(part), name, fill)
             hint = _with(row.hint, f" And besides, {besides}")
@@ -182,9 +184,34 @@ def _with(hint: Hint, more: str) -> Hint:
     return hint + more.replace("{", "{{").replace("}", "}}")
 
 
+def _remembered(answers: Answers, part: str, failed: list[int], _: Any) -> Found:
+    """Whether all that is wrong was right in a case before, as where answers are kept."""
+    for i in failed:
+        given, wanted = np.asarray(answers.given[i][part]), np.asarray(answers.wanted[i].get(part))
+        wrong = given != wanted if given.shape == wanted.shape else np.zeros(0)
+        before = [np.asarray(answers.wanted[j].get(part)) for j in range(i)]
+        if given.dtype.kind not in "fi" or not given.ndim or not np.any(wrong):
+            return None
+        for k in np.flatnonzero(wrong):
+            kept = [b[k] for b in before if b.ndim == 1 and k < b.size and b.dtype.kind in "fi"]
+            if not any(same(float(given[k]), float(value)) for value in kept):
+                return None
+    text = (
+        "it gives again what was right in a call before, with other arguments. Does it keep "
+        "answers from call to call?"
+    )
+    return _literal(_beside(answers, part, failed, text)), "remembered"
+
+
 def _unused(answers: Answers, part: str, failed: list[int], _: Any) -> Found:
     """The argument whose change changes the right answer, and never the learner's."""
     made, cases = answers.exercise, answers.cases
+    given = [outcome.get(part) for outcome in answers.given]
+    if not any(np.any(value) for value in given):
+        return None  # 0, whatever the reason
+    if isinstance(given[0], NUMBERS) and given.count(given[0]) == len(given) > 1:
+        text = "your answer is the same in all cases, whatever the arguments."
+        return _literal(_beside(answers, part, failed, text)), "same everywhere"
     for k, name in enumerate(made.inputs(cases[0]) if len(cases) > 1 else ()):
         tried = 0
         for i, case in enumerate(cases):

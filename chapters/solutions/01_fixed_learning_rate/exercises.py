@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Five exercises, 12 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Five exercises, 16 points. Core: exercises 1, 2, 3 and 4, 48 minutes; all: 63 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import lrlib
@@ -11,7 +14,7 @@ import numpy as np
 from lrlib import Constant
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "limit-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. The limit of a matrix (2 points)
+# ## 1. The limit of a matrix (core, 4 points, 12 minutes)
 #
 # The loss is $\tfrac12\theta^\top H\theta$. `hessian` is $H$, a symmetric positive definite array;
 # `momentum` is the heavy-ball momentum $\mu$ in PyTorch's form, $v \leftarrow \mu v + g$, $\theta
@@ -34,8 +37,25 @@ from lrlib.exercises.fixed_learning_rate import check_limit
 
 check_limit(limit)
 
+# %% [markdown] nbgrader={"grade": false, "grade_id": "limit-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Many texts say: with momentum 0.9 a rate acts like one ten times as large,
+# η / (1 − 0.9). Your limit for 0.9 is nearly *twice* that of 0, not a tenth of it. Where is the text right, and
+# why not here?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "limit-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** The factor 1 / (1 − μ) is for a gradient that keeps its direction: the pushes add up to
+# $1 + \mu + \mu^2 + \dots$ of them. At the limit the iterate overshoots, so the gradient changes its sign at every
+# step, and the velocity that is left points against the next push: the sum is $1 - \mu + \mu^2 - \dots =
+# 1/(1 + \mu)$, and the rate may be $1 + \mu$ times as large.
+#
+# **Rubric.**
+#
+# - 1 point: the ten times are for a steady direction (flat directions, the way down a valley)
+# - 1 point: at the limit the gradient alternates, so the old velocity opposes the new push, by 1/(1 + μ)
+
+
 # %% [markdown] nbgrader={"grade": false, "grade_id": "floor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. A budget for noise (2 points)
+# ## 2. A budget for noise (core, 2 points, 8 minutes)
 #
 # `lrlib.noise_floor(lr, h, c, batch_size)` is the loss at which a fixed rate stops falling. Turn it
 # round: return the largest rate whose floor is at most `target`. `h` and `c` are arrays, one entry
@@ -64,7 +84,7 @@ from lrlib.exercises.fixed_learning_rate import check_rate_for_floor
 check_rate_for_floor(rate_for_floor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "choose-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. Choosing a rate from a sweep (3 points)
+# ## 3. Choosing a rate from a sweep (core, 3 points, 12 minutes)
 #
 # `rates` has shape (n,), in ascending order; `losses` has shape (n, seeds) and holds the final
 # losses, NaN where a run diverged. Return the rate with the lowest mean loss. A rate at which any
@@ -91,7 +111,7 @@ from lrlib.exercises.fixed_learning_rate import check_choose_rate
 check_choose_rate(choose)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. What is wrong with this experiment? (3 points)
+# ## 4. What is wrong with this experiment? (core, 5 points, 16 minutes)
 #
 # A colleague compares two learning rates. `train(rate, seed)` trains a network whose initial weights
 # and batches are drawn from `seed`, and returns the loss at the end. The function is meant to be
@@ -146,8 +166,25 @@ from lrlib.exercises.fixed_learning_rate import check_compare
 
 check_compare(compare)
 
+# %% [markdown] nbgrader={"grade": false, "grade_id": "compare-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). For eight seeds `compare` returned the differences 0.06, 0.01, −0.02, 0.05, 0.03, 0.00,
+# 0.04 and −0.01 nats. What may the colleague write? Give a number that says how sure it is (for seven degrees of
+# freedom, Student's t is 2.36 at 95 %).
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "compare-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** The mean is 0.020 nats in favour of rate A; its standard error is $0.029/\sqrt{8} = 0.010$,
+# so the 95 % interval is 0.020 ± 0.024, from −0.004 to 0.044. It contains 0: these eight seeds do not tell the two
+# rates apart. More seeds would; the interval excludes a lead of B by more than 0.004 and one of A by more than
+# 0.044.
+#
+# **Rubric.**
+#
+# - 1 point: mean 0.02 with an interval of about ± 0.024 (0.02 to 0.03 is close enough)
+# - 1 point: it contains 0, so no winner (not: "the rates are equal", nor: "A wins in five of eight")
+
+
 # %% [markdown] nbgrader={"grade": false, "grade_id": "beat-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5. Beat the fixed rate (2 points, open-ended)
+# ## 5. Beat the fixed rate (2 points, 15 minutes, open-ended)
 #
 # On the chapter's noisy quadratic, over 300 steps, the best fixed rate ends at 1.65 times the loss
 # of the best schedule found. Build a better shape from constants alone: `Constant(factor,
