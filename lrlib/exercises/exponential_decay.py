@@ -2,321 +2,321 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
-import torch
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from lrlib.exercises import (
-    Limit,
+    Ask,
     Mistake,
-    NotFinite,
-    among,
     apart,
-    call,
     checker,
-    close,
-    finite,
-    letters,
-    number,
-    numbers,
+    exercise,
+    flaws,
     passed,
-    same_rates,
     schedule,
     short,
-    stepped,
+    to_number,
 )
+from lrlib.exercises.exponential_decay_runs import check_compare, check_straight_line
 from lrlib.exponential_decay import PolynomialDecay
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
-from lrlib.trace import LRTrace
+
+__all__ = [
+    "check_compare",
+    "check_factor",
+    "check_flaws",
+    "check_for_both",
+    "check_gamma_to",
+    "check_per_step",
+    "check_straight_line",
+]
 
 # --- 1. Which gamma?
 
 
-@checker()
-def check_per_step(per_step: Callable[[float, int], float]) -> None:
-    """Exercise 1a: ``per_step(gamma_per_epoch, steps_per_epoch)``, the gamma of one step."""
-    for gamma, steps in ((0.7, 10), (0.5, 391), (0.95, 1)):
-        where = f"for gamma_per_epoch={gamma:g}, steps_per_epoch={steps}"
-        _expect_root(_number(per_step, gamma, steps), gamma, steps, where)
-    passed("at the end of an epoch the rate has fallen as far as the recipe says.")
+def _root(whole: float, steps: int) -> float:
+    """What is multiplied `steps` times to give `whole`."""
+    return float(np.exp(np.log(whole) / steps))
 
 
-@checker("lrlib.exponential_decay", "ExponentialDecay.to_factor")
-def check_gamma_to(gamma_to: Callable[[float, int], float]) -> None:
-    """Exercise 1b: ``gamma_to(final_factor, total_iters)``, the gamma that arrives there."""
-    for final, steps in ((0.01, 20), (0.2, 1000), (0.5, 1)):
-        where = f"for final_factor={final:g}, total_iters={steps}"
-        _expect_root(_number(gamma_to, final, steps), final, steps, where)
-    passed("your decay arrives on time. Both gammas are roots of a whole fall.")
-
-
-def _expect_root(answer: float, whole: float, steps: int, where: str) -> None:
-    """`answer`, multiplied `steps` times, should be `whole`."""
-    right = float(np.exp(np.log(whole) / steps))
-    with np.errstate(all="ignore"):
-        reached = float(np.power(answer, steps))
-    # The rounding of a float32 gamma grows with the steps.
-    if np.isclose(answer, right, rtol=5e-7, atol=0):
-        return
-    log = float(np.log(whole))
-    mistakes = [
-        (
-            whole / steps,
-            f"you divided by the number of steps. Every step multiplies, and {answer:.3g} times "
-            f"itself is soon next to nothing. (`a ** 1 / n` divides too: the power binds first.)",
-        ),
-        (
-            whole,
-            f"that is the whole fall, and you have it happen at each of the {steps} steps.",
-        ),
-        (
-            whole**steps,
-            "that is smaller still. One step should do less than all of them together: which "
-            "operation undoes a power?",
-        ),
-        (
-            1 - (1 - whole) / steps,
-            "you shared out the fall evenly, as if every step subtracted. The steps multiply.",
-        ),
-        (
-            1 - whole / steps,
-            "you divided by the number of steps and took the rest. The steps multiply.",
-        ),
-        (1.0, "with that the rate never falls. Does `//` make the exponent 0?"),
-        (
-            np.exp(log / (steps - 1)) if steps > 1 else np.inf,
-            "off by one: it arrives one step too soon. From step 0 to step n there are n "
-            "multiplications.",
-        ),
-        (
-            np.exp(log / (steps + 1)),
-            "off by one: it arrives one step too late. From step 0 to step n there are n "
-            "multiplications.",
-        ),
-        (
-            np.exp(-log / steps),
-            "that is above 1, and the rate would rise. Look at the sign of the exponent.",
-        ),
-        (
-            1 - np.exp(log / steps),
-            "that is what a step takes away. Gamma is what it leaves.",
-        ),
-        (
-            1 + log / steps,
-            "1 + x is the exponential of x only as long as x is tiny.",
-        ),
+_LOGS = ((np.log, np.exp), (np.log2, np.exp2), (np.log10, lambda x: 10.0**x))
+_ROOTS = (
+    (
+        "you divided by the number of steps. Every step multiplies, and {given} times itself is "
+        "soon next to nothing. (`a ** 1 / n` divides too: the power binds first.)",
+        lambda w, n: w / n,
+    ),
+    ("that is the whole fall, and you have it happen at every step.", lambda w, n: w),
+    (
+        "that is smaller still. One step should do less than all of them together: which operation "
+        "undoes a power?",
+        lambda w, n: w**n,
+    ),
+    (
+        "you shared out the fall evenly, as if every step subtracted. The steps multiply.",
+        lambda w, n: 1 - (1 - w) / n,
+        lambda w, n: (1 - w) / n,
+    ),
+    (
+        "you divided by the number of steps and took the rest. The steps multiply.",
+        lambda w, n: 1 - w / n,
+    ),
+    ("with that the rate never falls. Does `//` make the exponent 0?", lambda w, n: w ** (1 // n)),
+    (
+        "off by one: it arrives one step too soon. From step 0 to step n there are n "
+        "multiplications.",
+        lambda w, n: w ** (1 / (n - 1)),
+    ),
+    (
+        "off by one: it arrives one step too late. From step 0 to step n there are n "
+        "multiplications.",
+        lambda w, n: w ** (1 / (n + 1)),
+    ),
+    (
+        "that is above 1, and the rate would rise. Look at the sign of the exponent.",
+        lambda w, n: w ** (-1 / n),
+    ),
+    ("that is what a step takes away. Gamma is what it leaves.", lambda w, n: 1 - w ** (1 / n)),
+    (
+        "1 + x is the exponential of x only as long as x is tiny.",
+        lambda w, n: 1 + np.log(w) / n,
+    ),
+    (
+        "base and exponent have changed places: the fall is what the root is taken of.",
+        lambda w, n: float(n) ** (1 / w),
+        lambda w, n: (1 / n) ** w,
+    ),
+    (
+        "the root is taken of what a step takes away, 1 less the fall. What it leaves is "
+        "multiplied.",
+        lambda w, n: (1 - w) ** (1 / n),
+        lambda w, n: 1 - (1 - w) ** (1 / n),
+    ),
+    (
+        "that is a logarithm, shared among the steps. How do you get from the logarithm of gamma "
+        "to gamma?",
+        *(lambda w, n, f=log, s=s: s * f(w) / n for log, _ in _LOGS for s in (1, -1)),
+    ),
+    (
+        "your logarithm and the power that undoes it have different bases. (`log` has the base e "
+        "in numpy, math and torch.)",
         *(
-            (
-                sign * log / np.log(base) / steps,
-                "that is a logarithm, shared among the steps. How do you get from the logarithm "
-                "of gamma to gamma?",
-            )
-            for sign in (1, -1)
-            for base in (np.e, 2, 10)
+            lambda w, n, f=log, g=power: float(g(f(w) / n))
+            for i, (log, _) in enumerate(_LOGS)
+            for j, (_, power) in enumerate(_LOGS)
+            if i != j
         ),
-        *(
-            (
-                np.exp(log / np.log(out) * np.log(back) / steps),
-                "your logarithm and the power that undoes it have different bases. (`log` has "
-                "the base e in numpy, math and torch.)",
-            )
-            for out in (np.e, 2, 10)
-            for back in (np.e, 2, 10)
-            if out != back
-        ),
-    ]
-    given = apart(answer, right, 6)[0]
-    for wrong, hint in mistakes:
-        if np.isclose(answer, wrong, rtol=5e-7, atol=0):
-            raise Mistake(f"{where} you returned {given}: {hint}")
-    if abs(answer - right) < 1e-2:
-        hint = "That is close. Did you round, or is an approximation in it?"
-    else:
-        hint = "The factor is multiplied by gamma once in every step."
-    raise Mistake(
-        f"{where} you returned {given}: after step {steps} the factor would be "
-        f"{apart(reached, whole)[0]}, not {whole:g}. {hint}"
-    )
+    ),
+)
+_FAR_OFF = "you returned {given}, and {wanted} is right: the factor is multiplied by gamma once in "
+# The rounding of a float32 gamma grows with the steps.
+check_per_step = exercise(
+    "Exercise 1a: ``per_step(gamma_per_epoch, steps_per_epoch)``, the gamma of one step.",
+    right=_root,
+    names=("gamma_per_epoch", "steps_per_epoch"),
+    cases=((0.7, 10), (0.5, 391), (0.95, 1)),
+    rel=5e-7,
+    wrong=_ROOTS,
+    differs=_FAR_OFF + "every step.",
+    passed="at the end of an epoch the rate has fallen as far as the recipe says.",
+)
+check_gamma_to = exercise(
+    "Exercise 1b: ``gamma_to(final_factor, total_iters)``, the gamma that arrives there.",
+    right=_root,
+    names=("final_factor", "total_iters"),
+    cases=((0.01, 20), (0.2, 1000), (0.5, 1)),
+    rel=5e-7,
+    rules_out=("lrlib.exponential_decay", "ExponentialDecay.to_factor"),
+    wrong=_ROOTS,
+    differs=_FAR_OFF + "every step.",
+    passed="your decay arrives on time. Both gammas are roots of a whole fall.",
+)
 
 
 # --- 2. Polynomial decay from its formula
 
 
-@checker("lrlib")
-def check_factor(factor: Callable[[int, int, float, float], float]) -> None:
-    """Exercise 2: ``factor(t, total_iters, power, min_factor)``, held past the end."""
+def _factor(t: int, total: int, power: float, least: float) -> float:
+    return least + (1 - least) * max(0.0, 1 - t / total) ** power
+
+
+def _of(
+    left: Callable[[int, int], float] = lambda t, n: 1 - t / n,
+    power: Callable[[float, float], float] = lambda x, p: x**p,
+    scale: Callable[[float, float], float] = lambda y, m: m + (1 - m) * y,
+    held: bool = True,
+) -> Callable[[int, int, float, float], float]:
+    """The formula with another part left of the run, power or scale."""
+
+    def factor(t: int, total: int, p: float, least: float) -> float:
+        return scale(power(left(min(t, total) if held else t, total), p), least)
+
+    return factor
+
+
+def _curve(ask: Ask, total: int, power: float, least: float) -> dict[str, Any]:
+    """The factors up to the end, and what is given past it: a number, or what else it is."""
+
+    def past(t: int) -> float | str:
+        try:
+            answer = ask(t, total, power, least)
+        except Exception as error:
+            if isinstance(error, Mistake) and error.__cause__ is None:
+                raise
+            return "an exception"
+        if isinstance(answer, complex | np.complexfloating):
+            return "a complex number"
+        try:
+            value = to_number(answer, ask.name)
+        except Mistake:
+            return "no number"
+        return "NaN" if np.isnan(value) else value
+
+    up = [to_number(ask(t, total, power, least), ask.name) for t in range(total + 1)]
+    beyond = tuple(past(t) for t in (total + 1, 2 * total, 3 * total + 1))
+    return {"up to the end": np.array(up), "past the end": beyond}
+
+
+def _unheld(total: int, power: float, least: float) -> str:
+    what = {1.0: "the line goes on, to less than min_factor", 0.5: "its root is no real number"}
+    rises = "the factor has risen again" if power == 2 else "the factor is less than min_factor"
+    return (
+        f"up to the end all is well, but past it 1 - t / total_iters is negative, and "
+        f"{what.get(power, rises)}. From step total_iters on the factor stays."
+    )
+
+
+check_factor = exercise(
+    "Exercise 2: ``factor(t, total_iters, power, min_factor)``, held past the end.",
+    right=_factor,
+    names=("total_iters", "power", "min_factor"),
     # First the power alone, then min_factor alone, then both: each mistake shows in one place.
-    cases = ((10, 2.0, 0.0), (10, 1.0, 0.25), (8, 0.5, 0.2), (12, 3.0, 0.05), (1, 2.0, 0.5))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy's, on roots of negative numbers: the hint is ours
-        for case in cases:
-            steps = range(case[0] + 1)
-            answer = np.array([_number(factor, t, *case) for t in steps])
-            _expect_polynomial(answer, *case)
-        for case in cases:
-            _expect_held(factor, *case)
-    passed("the formula up to the end, and the last value from there on.")
-
-
-def _expect_polynomial(answer: np.ndarray, total: int, power: float, least: float) -> None:
-    t = np.arange(total + 1)
-
-    def formula(passed: np.ndarray) -> np.ndarray:
-        """With `passed`, the part of the run that is over, in the place of t / total_iters."""
-        return least + (1 - least) * np.clip(1 - passed, 0, None) ** power
-
-    right = formula(t / total)
-    if close(answer, right):
-        return
-    left = 1 - t / total
-    mistakes = [
+    cases=((10, 2.0, 0.0), (10, 1.0, 0.25), (8, 0.5, 0.2), (12, 3.0, 0.05), (2, 2.0, 0.5)),
+    read=_curve,
+    rules_out="lrlib",
+    wrong=(
         (
-            least + (1 - least) * (t / total) ** power,
-            "it rises. The power is to be taken of what is left of the run, not of what is over.",
+            _unheld,
+            _of(held=False),
+            _of(held=False, power=lambda x, p: np.float64(x) ** p),
+            _of(held=False, power=lambda x, p: float(np.sqrt(x)) if p == 0.5 else x**p),
+            _of(held=False, power=lambda x, p: 1 / 0 if x < 0 and p == 0.5 else x**p),
+            _of(held=False, power=lambda x, p: abs(x) ** p),
         ),
         (
-            least + (1 - least) * (1 - (t / total) ** power),
+            "it rises. The power is to be taken of what is left of the run, not of what is over.",
+            _of(lambda t, n: t / n),
+        ),
+        (
             "you took the power of t / total_iters and then the difference from 1. What is left, "
             "1 - t / total_iters, comes first.",
+            _of(lambda t, n: t / n, lambda x, p: 1 - x**p),
         ),
         (
-            least + (1 - least) * (1 - t / total**power),
-            "the power was taken of total_iters alone. It binds before the division and the "
-            "minus: set brackets.",
+            "the power was taken of total_iters alone. It binds before the division and the minus: "
+            "set brackets.",
+            lambda t, n, p, m: m + (1 - m) * (1 - t / n**p),
         ),
         (
-            least + (1 - least) * (1 - t**power / total),
             "the power was taken of t alone. Set brackets round what is left of the run.",
+            lambda t, n, p, m: m + (1 - m) * (1 - t**p / n),
         ),
-        (least + (1 - least) * left, "it is a straight line. Is `power` used?"),
+        ("it is a straight line. Is `power` used?", _of(power=lambda x, p: x)),
         (
-            least + (1 - least) * left * power,
             "it is multiplied by `power`. A power is written `**`.",
+            _of(power=lambda x, p: x * p),
+        ),
+        ("you took a root: 1 / power in the exponent.", _of(power=lambda x, p: x ** (1 / p))),
+        (
+            "it is an exponential: the base is what is left of the run, and power the exponent.",
+            _of(power=lambda x, p: p**x),
         ),
         (
-            least + (1 - least) * left ** (1 / power),
-            "you took a root: 1 / power in the exponent.",
-        ),
-        (
-            least + (1 - least) * (1 - t // total) ** power,
             "it stays at 1 until the end. `//` divides whole numbers and drops the rest.",
+            _of(lambda t, n: 1 - t // n),
         ),
         (
-            formula((t + 1) / total),
-            "everything comes one step early: step 0 is the first, and its factor is 1.",
-        ),
-        (
-            formula(t / (total + 1)),
             "it has not arrived at step total_iters, the first with t / total_iters = 1. Is there "
             "a 1 too many?",
+            _of(lambda t, n: 1 - t / (n + 1)),
         ),
         (
-            formula(np.maximum(t - 1, 0) / total),
-            "everything comes one step late. Step total_iters is the first with the last factor.",
-        ),
-        (
-            formula(t / max(total - 1, 1)),
             "it arrives one step early, at step total_iters - 1. Is there a 1 too many?",
+            _of(lambda t, n: max(0.0, 1 - t / max(n - 1, 1))),
+            _of(lambda t, n: max(0.0, 1 - t / (n - 1))),
         ),
         (
-            np.maximum(left**power, least),
             "min_factor cuts the curve off, so that it arrives early and then lies flat. In the "
             "formula it squeezes the whole curve into the range from min_factor to 1.",
+            _of(scale=lambda y, m: max(y, m)),
         ),
-        (left**power, "it ends at 0. Is `min_factor` used?"),
+        ("it ends at 0. Is `min_factor` used?", _of(scale=lambda y, m: y)),
         (
-            least + left**power,
             "min_factor is added to the whole curve, which then starts above 1. How large is the "
             "range that is left for the curve?",
+            _of(scale=lambda y, m: m + y),
         ),
         (
-            (1 - least) * left**power,
             "the range has the right size but lies too low, from 1 - min_factor to 0.",
+            _of(scale=lambda y, m: (1 - m) * y),
         ),
         (
-            least * left**power,
             "the curve starts at min_factor and ends at 0. Where does the formula start?",
+            _of(scale=lambda y, m: m * y),
         ),
         (
-            1 - (1 - least) * left**power,
             "it rises, from min_factor to 1. What is subtracted from 1 should be small at first.",
+            _of(scale=lambda y, m: 1 - (1 - m) * y),
         ),
         (
-            (least + (1 - least) * left) ** power,
             "the power was taken of everything, min_factor included. It belongs to what is left of "
             "the run alone.",
+            lambda t, n, p, m: (m + (1 - m) * max(0.0, 1 - t / n)) ** p,
         ),
-    ]
-    where = f"with total_iters={total}, power={power:g}, min_factor={least:g}: "
-    for wrong, hint in mistakes:
-        if close(answer, wrong):
-            raise Mistake(where + hint)
-    if not close(answer[0], 1) and same_rates(answer, answer[0] * right):
-        raise Mistake(
-            f"{where}step 0 has {apart(answer[0], 1)[0]}. That looks like a rate; a factor is "
-            f"the rate over "
-            f"its peak, and begins at 1."
-        )
-    if np.isclose(answer[-1], 1) and np.allclose(answer[:-1], right[:-1]):
-        raise Mistake(f"{where}the last step has the factor 1 again. Does a `%` turn it round?")
-    i = next(i for i in range(len(t)) if not close(answer[i], right[i]))
-    given, wanted = apart(answer[i], right[i])
-    raise Mistake(f"{where}step {i} has {given}, but the formula gives {wanted}.")
-
-
-def _expect_held(factor: Callable, total: int, power: float, least: float) -> None:
-    """All is well up to step `total`; look beyond."""
-    for t in (total + 1, 2 * total, 3 * total + 1):
-        where = (
-            f"up to the end all is well, but past it, at step {t} of total_iters={total} with "
-            f"power={power:g}, min_factor={least:g}, "
-        )
-        negative = "Past the end 1 - t / total_iters is negative."
-        try:
-            answer = call(factor, t, total, power, least)
-        except Mistake as error:
-            if error.__cause__ is None:
-                raise
-            raise Mistake(f"{where}your function fails. {negative} ({error})") from error
-        if isinstance(answer, complex | np.complexfloating):
-            raise Mistake(
-                f"{where}you return the complex number {complex(answer):.3g}. {negative} What is "
-                f"its root?"
-            )
-        try:
-            answer = number(lambda value=answer: value)
-        except Mistake:
-            raise Mistake(f"{where}you return {short(answer)}, which is no number.") from None
-        if close(answer, least):
-            continue
-        if np.isnan(answer):
-            hint = f"you return NaN. {negative} What is its root?"
-        elif np.isclose(answer, 1):
-            hint = "the factor is 1 again. It should stay where it was when the decay ended."
-        elif answer < least:
-            hint = f"the factor is {apart(answer, least)[0]}, less than min_factor. {negative}"
-        else:
-            hint = (
-                f"the factor is {apart(answer, least)[0]}: it has risen again. {negative} What "
-                f"does the power "
-                f"make of it?"
-            )
-        raise Mistake(where + hint)
+        (
+            "the last step has the factor 1 again. Does a `%` turn it round?",
+            _of(lambda t, n: 1 - (t % n) / n),
+            _of(lambda t, n: 1 - (t % n) / n, held=False),
+        ),
+        (
+            "past the end the factor is 1 again. It should stay where it was when the decay ended.",
+            lambda t, n, p, m: 1.0 if t > n else _factor(t, n, p, m),
+        ),
+        (
+            "past the end the factor is 0, less than min_factor. It should stay where it was when "
+            "the decay ended.",
+            lambda t, n, p, m: 0.0 if t > n else _factor(t, n, p, m),
+        ),
+    ),
+    say={
+        "up to the end": {
+            "early": "everything comes one step early: step 0 is the first, and its factor is 1.",
+            "late": "everything comes one step late. Step total_iters is the first with the last "
+            "factor.",
+            "scaled": "step 0 has {c}. That looks like a rate; a factor is the rate over its peak, "
+            "and begins at 1.",
+        },
+        "past the end": {},
+    },
+    differs={
+        "up to the end": "step {i} has {given}, but the formula gives {wanted}.",
+        "past the end": "up to the end all is well, but past it, 1 step, one run and two runs "
+        "later, your function gives {given}; {wanted} is right.",
+    },
+    passed="the formula up to the end, and the last value from there on.",
+)
 
 
 # --- 3. What is wrong with this experiment?
 
-
-@checker()
-def check_flaws(flaws: Callable[[], set[str]]) -> None:
-    """Exercise 3a: which of the statements A to F name a flaw of the experiment."""
-    hints = {
+check_flaws = flaws(
+    "Exercise 3a: which of the statements A to F name a flaw of the experiment.",
+    right=lambda: {"A", "C", "F"},
+    hints={
         "A": "the peak was picked because this seed's noise suited it. What would another seed "
         "have said, about the peak and about the winner?",
         "B": "how much is left after 500 multiplications, or after the 50 of one epoch?",
@@ -326,308 +326,9 @@ def check_flaws(flaws: Callable[[], set[str]]) -> None:
         "E": "torch's schedulers count the calls of step(), whatever you take a call for. Stepping "
         "after every batch is right if all that they are given is counted in batches.",
         "F": "a third was a guess. How would exponential decay look at a peak somebody guessed?",
-    }
-    letters(flaws, {"A", "C", "F"}, hints)
-    passed("one seed for everything, epochs for steps, and a peak that was guessed for the rival.")
-
-
-@checker()
-def check_straight_line(line: Callable[[Optimizer, int, int], LRScheduler]) -> None:
-    """Exercise 3b: ``line(optimizer, epochs, batches)``, a scheduler from the peak to 0."""
-    for peak, epochs, batches in ((0.25, 4, 7), (0.5, 3, 8), (1.0, 1, 12)):
-        weight = torch.zeros(1, requires_grad=True)
-        optimizer = torch.optim.SGD([weight], lr=peak)
-        optimizer.register_step_pre_hook(Limit(100 * epochs * batches, "updates").hook)
-        with warnings.catch_warnings(), LRTrace(optimizer) as trace:
-            warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
-            scheduler = call(line, optimizer, epochs, batches)
-            _expect_scheduler(scheduler, optimizer)
-            if len(trace):
-                raise Mistake(
-                    f"your function made {len(trace)} updates itself. Only build the scheduler; "
-                    f"the loop of the run does the rest."
-                )
-            for t in range(epochs * batches):
-                optimizer.step()
-                stepped(scheduler, f"after update {t} the step() of your scheduler")
-        _expect_line(trace.lr[:, 0], peak, epochs, batches)
-    passed("the applied rate falls over the whole run, whatever its length.")
-
-
-def _expect_scheduler(answer: object, optimizer: Optimizer) -> None:
-    if isinstance(answer, Schedule):
-        raise Mistake(
-            f"{short(answer)} is a shape, and knows of no optimizer. What of lrlib applies a shape?"
-        )
-    if isinstance(answer, type):
-        raise Mistake(f"you returned the class {answer.__name__} itself; make one for `optimizer`.")
-    if not isinstance(answer, LRScheduler):
-        raise Mistake(
-            f"return a scheduler, of torch or of lrlib, not an object of type "
-            f"{type(answer).__name__}."
-        )
-    if getattr(answer, "optimizer", optimizer) is not optimizer:
-        raise Mistake(
-            "your scheduler belongs to another optimizer. Build it for the one handed to your "
-            "function."
-        )
-
-
-def _expect_line(applied: np.ndarray, peak: float, epochs: int, batches: int) -> None:
-    total = epochs * batches
-    t = np.arange(total)
-    right = peak * (1 - t / total)
-    if close(applied / peak, right / peak):
-        return
-
-    def line(length: int) -> np.ndarray:
-        return peak * np.clip(1 - t / length, 0, None)
-
-    where = f"in a run of {epochs} epochs of {batches} batches "
-    third = 1 / 3 + (2 / 3) * t / total
-    mistakes = [
-        (
-            line(epochs),
-            f"the rate was 0 from update {epochs} on, of {total}. That is the colleague's mistake: "
-            f"in which unit does a scheduler count that is stepped after every batch?",
-        ),
-        (
-            line(batches),
-            f"the rate was 0 from update {batches} on, of {total}. Then one epoch is over, and not "
-            f"yet the run.",
-        ),
-        (
-            line(5),
-            f"the rate was 0 from update 5 on, of {total}. A total_iters of 5 is torch's default.",
-        ),
-        (
-            line(total + 1),
-            "the rate arrives at 0 one step late. The first step after the last epoch is the first "
-            "at 0.",
-        ),
-        (
-            line(total - 1) if total > 1 else right,
-            "the last update had the rate 0, and did nothing. The first step after the last epoch "
-            "is the first at 0; steps count from 0.",
-        ),
-        (
-            peak * (1 - (t + 1) / total),
-            "every rate came one step early, and the peak was never used. Was the scheduler "
-            "stepped in your function?",
-        ),
-        (
-            peak * third,
-            "the rate rose from a third of the peak. Those are LinearLR's defaults, meant for a "
-            "warm-up; set where it starts and where it ends.",
-        ),
-        (
-            peak * (1 - t / total) / 3,
-            "the rate fell from a third of the peak. That is where LinearLR starts unless you tell "
-            "it otherwise.",
-        ),
-        (
-            np.full(total, peak),
-            "the rate never changed. (A LinearLR ends at the factor 1 unless you tell it "
-            "otherwise.)",
-        ),
-        (
-            peak * (1 - (t // batches) / epochs),
-            "the rate fell once per epoch, as stairs. The scheduler is stepped after every batch.",
-        ),
-        (
-            peak * right,
-            "the rates were multiplied by the peak once more. A scheduler is given factors.",
-        ),
-        (peak * t / total, "the rate rose from 0. It is to fall."),
-    ]
-    for wrong, hint in mistakes:
-        if close(applied / peak, wrong / peak):
-            raise Mistake(where + hint)
-    if (applied <= 0).any():
-        first = int(np.argmax(applied <= 0))
-        raise Mistake(
-            f"{where}the rate was {applied[first]:.3g} at update {first}, but the last update is "
-            f"number {total - 1}. The line should end with the run, and no sooner."
-        )
-    i = next(i for i in range(total) if not close(applied[i] / peak, right[i] / peak))
-    given, wanted = apart(applied[i], right[i])
-    raise Mistake(
-        f"{where}and a peak of {peak:g} update {i} used the rate {given}; on a straight line from "
-        f"the peak to 0 it is {wanted}."
-    )
-
-
-Train = Callable[[Callable, float, int], float]
-Compare = Callable[
-    [Train, Callable, Callable, Sequence[float], Sequence[int], Sequence[int]], np.ndarray
-]
-
-_PEAKS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-# Made-up final losses: a row for each peak, a column for each of three tuning and four test seeds.
-# Every wrong way of choosing a peak leads to another row.
-_TABLES = (
-    np.array(
-        [
-            [0.90, 0.91, 0.92, 0.90, 0.93, 0.91, 0.92],
-            [0.50, 0.52, 0.55, 0.51, 0.58, 0.47, 0.54],  # the best mean
-            [0.10, 0.93, 0.94, 0.55, 0.60, 0.57, 0.61],  # the luckiest run
-            [0.41, 0.43, 1.50, 0.80, 0.70, 0.75, 0.77],  # the best median
-            [0.80, 0.82, 0.81, 0.20, 0.23, 0.26, 0.21],  # the best test seeds
-            [1.20, 1.21, 1.22, 1.25, 1.27, 1.23, 1.24],
-        ]
-    ),
-    np.array(
-        [
-            [0.95, 0.12, 0.96, 0.73, 0.72, 0.78, 0.71],  # the luckiest run
-            [0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93],
-            [0.77, 0.80, 0.79, 0.30, 0.33, 0.37, 0.32],  # the best test seeds
-            [0.53, 0.52, 1.70, 0.83, 0.85, 0.81, 0.87],  # the best median
-            [0.60, 0.62, 0.63, 0.70, 0.62, 0.66, 0.69],  # the best mean
-            [1.30, 1.31, 1.32, 1.35, 1.37, 1.33, 1.34],
-        ]
-    ),
+    },
+    passed="one seed for everything, epochs for steps, and a peak that was guessed for the rival.",
 )
-
-
-@checker()
-def check_compare(compare: Compare) -> None:
-    """Exercise 3c: ``compare(train, a, b, peaks, tuning_seeds, test_seeds)``: b less a."""
-    _observe(compare, _TABLES, (4, 7, 9), (21, 3, 12, 5))
-    _observe(compare, _TABLES[::-1], (30, 2, 11), (8, 40, 6, 17))
-    passed("each at its own best peak, judged on seeds that had no say in it.")
-
-
-def _observe(
-    compare: Compare,
-    tables: Sequence[np.ndarray],
-    tuning: tuple[int, ...],
-    test: tuple[int, ...],
-) -> None:
-    """Let the learner's function run on made-up losses; look at its calls and its answer."""
-    runs: set[tuple[str, float, int]] = set()
-    strange: list[str] = []
-    limit = Limit(10_000, "runs of train")
-
-    def a(optimizer: Optimizer) -> None:
-        raise TypeError("give a and b to train; it calls them with an optimizer")
-
-    def b(optimizer: Optimizer) -> None:
-        a(optimizer)
-
-    def train(schedule: Callable, peak: float, seed: int) -> float:
-        limit()
-        known, place = among(peak, _PEAKS), among(seed, tuning + test)
-        if schedule is not a and schedule is not b:
-            strange.append("the first argument of train is a schedule, `a` or `b`.")
-        elif known is None:
-            strange.append(f"train was asked for the peak {short(peak)}, which is not in `peaks`.")
-        elif place is None:
-            strange.append(f"train was asked for the seed {short(seed)}, which is in neither list.")
-        else:
-            runs.add((schedule.__name__, known, place))
-            table = tables[0] if schedule is a else tables[1]
-            return float(table[_PEAKS.index(known), (tuning + test).index(place)])
-        return 1.0
-
-    answer = call(compare, train, a, b, list(_PEAKS), list(tuning), list(test))
-    if strange:
-        raise Mistake(strange[0])
-    best = [_PEAKS[int(table[:, : len(tuning)].mean(axis=1).argmin())] for table in tables]
-    for i, name in enumerate("ab"):
-        used = {(peak, seed) for schedule, peak, seed in runs if schedule == name}
-        _expect_tuned(name, used, tables[i], best[i], best[1 - i], tuning, test)
-    answer = numbers(answer, "an array of differences")
-    if answer.shape != (len(test),):
-        raise Mistake(
-            f"return one difference for each test seed, shape ({len(test)},), not shape "
-            f"{answer.shape}: whoever reads it needs the spread."
-        )
-    loss_a, loss_b = (
-        table[_PEAKS.index(peak), len(tuning) :] for table, peak in zip(tables, best, strict=True)
-    )
-    if np.allclose(answer, loss_b - loss_a):
-        return
-    if np.allclose(answer, loss_a - loss_b):
-        raise Mistake("the sign is turned round: return the loss of `b` less that of `a`.")
-    if np.allclose(answer, loss_a) or np.allclose(answer, loss_b):
-        raise Mistake("those are losses of one of the two. Return differences.")
-    if np.allclose(answer, loss_b / loss_a) or np.allclose(answer, loss_a / loss_b):
-        raise Mistake("those are ratios. Return differences.")
-    if np.allclose(np.sort(answer), np.sort(loss_b - loss_a)):
-        raise Mistake("those are the right differences in another order than the test seeds.")
-    raise Mistake(
-        "the right runs were made, but the differences do not belong to single seeds. Subtract the "
-        "two losses of the same seed, in the order of the test seeds."
-    )
-
-
-def _expect_tuned(
-    name: str,
-    used: set[tuple[float, int]],
-    table: np.ndarray,
-    best: float,
-    rivals: float,
-    tuning: tuple[int, ...],
-    test: tuple[int, ...],
-) -> None:
-    """`used`: the peaks and seeds with which the schedule `name` ran."""
-    if not used:
-        raise Mistake(f"schedule `{name}` was never trained.")
-    judged = sorted({peak for peak, seed in used if seed in test})
-    tuned = {(peak, seed) for peak, seed in used if seed in tuning}
-    if len(judged) > 1:
-        raise Mistake(
-            f"schedule `{name}` ran with {len(judged)} peaks on the test seeds. Seeds that have a "
-            f"say in the peak flatter it: choose on the tuning seeds, and bring one peak to the "
-            f"test."
-        )
-    if not judged:
-        raise Mistake(
-            f"schedule `{name}` never ran on the test seeds. The losses that chose the peak must "
-            f"not judge it."
-        )
-    if not tuned:
-        raise Mistake(
-            f"no peak was tried for schedule `{name}` on the tuning seeds. Its best peak need not "
-            f"be the other's."
-        )
-    if missing := [peak for peak in _PEAKS if not any(peak == p for p, _ in tuned)]:
-        raise Mistake(
-            f"schedule `{name}` was not tried at {missing}. Each of the two gets all the peaks."
-        )
-    if len(tuned) < len(_PEAKS) * len(tuning):
-        raise Mistake(
-            f"schedule `{name}` made {len(tuned)} tuning runs. With {len(_PEAKS)} peaks on "
-            f"{len(tuning)} tuning seeds there are {len(_PEAKS) * len(tuning)}: use all of them."
-        )
-    (chosen,) = judged
-    tries = table[:, : len(tuning)]
-    if chosen != best:
-        mistakes = [
-            (
-                tries.min(axis=1).argmin(),
-                "it had the single best run. One lucky seed does not make a good peak.",
-            ),
-            (
-                np.median(tries, axis=1).argmin(),
-                "it has the lowest median. The mean is asked for: a bad run has to count.",
-            ),
-            (_PEAKS.index(rivals), "it is the best for the other. Each gets its own."),
-            (tries.mean(axis=1).argmax(), "it has the highest mean loss. Lower is better."),
-        ]
-        for wrong, hint in mistakes:
-            if chosen == _PEAKS[int(wrong)]:
-                raise Mistake(f"for schedule `{name}` you chose the peak {chosen:g}: {hint}")
-        raise Mistake(
-            f"for schedule `{name}` you chose the peak {chosen:g}. Take the one whose losses on "
-            f"the tuning seeds have the lowest mean."
-        )
-    ran = {seed for _, seed in used if seed in test}
-    if ran != set(test):
-        raise Mistake(
-            f"schedule `{name}` ran on {len(ran)} of the {len(test)} test seeds. Use all of them, "
-            f"and the same for both: only then is the difference the schedule's."
-        )
 
 
 # --- 4. One shape for a short and a long run
@@ -704,16 +405,3 @@ def _advice(power: float, min_factor: float) -> str:
         "Come down sooner, but end higher.": (fall, higher),
     }
     return f"{why} {min(changed, key=lambda hint: max(_scores(*changed[hint])))}"
-
-
-def _number(function: Callable[..., float], *args: float) -> float:
-    """Like `finite`, with a hint to where infinity and NaN come from."""
-    try:
-        return finite(function, *args)
-    except Mistake as error:
-        if not isinstance(error.__cause__, NotFinite):
-            raise
-        raise Mistake(
-            f"{error} Where is a 0 divided by, or the logarithm or root taken of a number that is "
-            f"not positive?"
-        ) from error

@@ -209,6 +209,10 @@ def _unused(answers: Answers, part: str, failed: list[int], _: Any) -> Found:
     given = [outcome.get(part) for outcome in answers.given]
     if not any(np.any(value) for value in given):
         return None  # 0, whatever the reason
+    if not all(
+        np.isfinite(value).all() for value in given if isinstance(value, NUMBERS | np.ndarray)
+    ):
+        return None
     if isinstance(given[0], NUMBERS) and given.count(given[0]) == len(given) > 1:
         text = "your answer is the same in all cases, whatever the arguments."
         return _literal(_beside(answers, part, failed, text)), "same everywhere"
