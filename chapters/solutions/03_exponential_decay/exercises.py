@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Four exercises, 11 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Four exercises, 13 points. Core: exercises 1, 2 and 3, 43 minutes; all: 58 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import numpy as np
@@ -12,7 +15,7 @@ from lrlib import PolynomialDecay, lab
 from torch.optim.lr_scheduler import ExponentialLR, PolynomialLR
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "epoch-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. Which gamma? (2 points)
+# ## 1. Which gamma? (core, 2 points, 8 minutes)
 #
 # A recipe says "multiply the rate by 0.95 after every epoch". You want a rate that falls at every step
 # instead and has come down as far when the epoch ends. Return the gamma for one step.
@@ -51,7 +54,7 @@ from lrlib.exercises.exponential_decay import check_gamma_to
 check_gamma_to(gamma_to)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. Polynomial decay from its formula (2 points)
+# ## 2. Polynomial decay from its formula (core, 2 points, 10 minutes)
 #
 # $$f(t) = m + (1 - m)\left(1 - \frac{t}{T}\right)^p \quad\text{for } t \le T$$
 #
@@ -75,7 +78,7 @@ from lrlib.exercises.exponential_decay import check_factor
 check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. What is wrong with this experiment? (4 points)
+# ## 3. What is wrong with this experiment? (core, 6 points, 25 minutes)
 #
 # A colleague compares exponential with linear decay on the noisy quadratic, with batches of 256. The runs
 # are simulated, not computed: the seed fixes where a run starts, and its noise. A run has 10 epochs of 50
@@ -209,12 +212,24 @@ tuning, test = lab.seeds(3, "tune"), lab.seeds(20)
 effect = compare(train, repaired, exponential, peaks, tuning, test)
 lab.claim("exponential (0.9968) less linear, final loss", effect, above=0)
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "verdict-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Has exponential decay lost, or only this gamma? Put 0.994 in its place, run the cells again, and see
-# whether the claim survives.
+# %% [markdown] nbgrader={"grade": false, "grade_id": "verdict-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Has exponential decay lost, or only this gamma? Put 0.994 and then 0.99 in its place,
+# run the cells again, and say what each does to the claim and why.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "verdict-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** Only this gamma. With 0.994 the difference is 0.00003 [−0.00007, 0.00014]: no difference that
+# twenty seeds can show. The rate ends at 0.994⁵⁰⁰ = 0.05 of its peak instead of 0.2, so that less noise is left.
+# With 0.99 exponential decay is behind again, by 0.0020 [0.0017, 0.0022]: it ends at 0.007, and most steps were
+# too small to cover ground. Gamma is a second thing to tune, and the line has none.
+#
+# **Rubric.**
+#
+# - 1 point: at 0.994 no difference can be seen (not: "exponential wins", nor: "they are equal")
+# - 1 point: too high a gamma leaves noise at the end, too low a one leaves distance; so gamma has to be tuned
+#   to the length of the run
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "both-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. One shape for a short and a long run (3 points, open-ended)
+# ## 4. One shape for a short and a long run (3 points, 15 minutes, open-ended)
 #
 # On this quadratic, `lab.NoisyQuadratic(batch_size=256)`, a run of 100 steps is limited by curvature: it
 # ends before it has got near the minimum. A run of 1,000 steps is limited by noise. Choose one `power`
