@@ -13,58 +13,56 @@ from lrlib.exercises import Mistake, call, checker, passed, short
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.one_cycle import OneCycle
 
-_STEPS, _NOISE, _PAYS = 300, 0.1, 2.0
+STEPS, NOISE, PAYS = 300, 0.1, 2.0
+Landscape = Callable[[Tensor], Tensor]
 
 
 @checker()
-def check_landscape(landscape: Callable[[Tensor], Tensor]) -> None:
+def check_landscape(landscape: Landscape) -> None:
     """Exercise 5b: ``landscape(x)``, a loss on which the rise pays twofold or more."""
-    grid = torch.linspace(-3, 3, 601, dtype=torch.float64)
-    values = _loss(landscape, grid)
+    values = _loss(landscape, torch.linspace(-3, 3, 601, dtype=torch.float64))
     if not torch.isfinite(values).all() or values.min() < 0:
         raise Mistake(
             f"between -3 and 3 your loss goes from {float(values.min()):.3g} to "
             f"{float(values.max()):.3g}. It should be finite there, and nowhere below 0."
         )
-    fall_peak, fall, _ = _best_run(landscape, 0.0)
-    rise_peak, rise, end = _best_run(landscape, 0.3)
+    fall_peak, fall, _ = best_run(landscape, 0.0)
+    rise_peak, rise, end = best_run(landscape, 0.3)
     if not math.isfinite(min(rise, fall)):
         raise Mistake("every run diverged, even with a peak of 1e-4. Make your loss less steep.")
-    gain = fall / rise if rise > 0 else math.inf if fall > 0 else 1.0
-    if gain >= _PAYS:
-        passed(
-            f"with the rise the loss is {rise:.3g} (peak {rise_peak:.3g}), without it {fall:.3g} "
-            f"(peak {fall_peak:.3g})."
-        )
-        return
     found = (
-        f"with the rise the loss is {rise:.3g}, without it {fall:.3g}, each at its best peak "
-        f"({rise_peak:.3g} and {fall_peak:.3g}). "
+        f"with the rise the loss is {rise:.3g} (best peak {rise_peak:.3g}), without it {fall:.3g} "
+        f"(best peak {fall_peak:.3g})."
     )
+    if fall > 0 and fall >= PAYS * rise:
+        passed(found)
+        return
     first, last = _curvature(landscape, 1.5), _curvature(landscape, end)
+    curved = f"Your curvature is {first:.3g} where the runs begin and {last:.3g} where they end"
     if rise == fall:
         hint = "The two are the same. Does a weight move at all, and does it not simply arrive?"
     elif max(first, last) <= 1.01 * min(first, last):
-        hint = (
-            f"Your curvature is {first:.3g} at the start and {last:.3g} at the end: on a quadratic "
-            f"the price of every rise is above 0. It has to change on the way."
-        )
+        hint = f"{curved}: on a quadratic the price of every rise is above 0. It has to change."
     elif first <= last:
-        hint = (
-            f"Your curvature is {first:.3g} where the runs begin and {last:.3g} where they end. "
-            f"Where should it be high for a small rate to be needed at first?"
-        )
+        hint = f"{curved}. Where should it be high for a small rate to be needed at first?"
     else:
         hint = (
-            f"Your curvature is {first:.3g} where the runs begin and {last:.3g} where they end. "
-            f"That is the right order, but not steep enough at the start: see what one update at "
-            f"the best peak of the rise does there."
+            f"{curved}. That is the right order, but not steep enough at the start: see what one "
+            f"update at the best peak of the rise does there."
         )
-    raise Mistake(found + hint)
+    raise Mistake(f"{found} {hint}")
 
 
-def _loss(landscape: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    answer = call(landscape, x)
+def _loss(landscape: Landscape, x: Tensor) -> Tensor:
+    try:
+        answer = call(landscape, x)
+    except Mistake as error:
+        if "converted to Python scalars" in str(error) or "is ambiguous" in str(error):
+            raise Mistake(
+                f"{error} x holds many weights at once: torch.exp(x) works on all, math.exp(x) and "
+                f"`if x > 1` do not. torch.where(x > 1, one, other) chooses for each."
+            ) from error.__cause__
+        raise
     if not isinstance(answer, Tensor) or answer.shape != x.shape:
         shape = tuple(answer.shape) if isinstance(answer, Tensor) else short(answer)
         raise Mistake(
@@ -74,7 +72,7 @@ def _loss(landscape: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return answer.double()
 
 
-def _gradient(landscape: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _gradient(landscape: Landscape, x: Tensor) -> Tensor:
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         total = _loss(landscape, x).sum()
@@ -87,23 +85,20 @@ def _gradient(landscape: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             ) from error
 
 
-def _curvature(landscape: Callable[[Tensor], Tensor], x: float, step: float = 1e-3) -> float:
+def _curvature(landscape: Landscape, x: float, step: float = 1e-3) -> float:
     """The mean of |loss''| near x, from differences: a kink has none at a point."""
     near = torch.linspace(x - 0.5, x + 0.5, 101, dtype=torch.float64)
-    slopes = [_gradient(landscape, near + shift) for shift in (-step, step)]
-    return float(((slopes[1] - slopes[0]) / (2 * step)).abs().mean())
+    low, high = (_gradient(landscape, near + shift) for shift in (-step, step))
+    return float(((high - low) / (2 * step)).abs().mean())
 
 
-def _best_run(
-    landscape: Callable[[Tensor], Tensor], pct_start: float, runs: int = 64
-) -> tuple[float, float, float]:
+def best_run(landscape: Landscape, pct_start: float) -> tuple[float, float, float]:
     """The best peak, its mean final loss over 64 runs, and where these end in the median."""
-    factors = OneCycle(_STEPS, pct_start).sample(_STEPS)
     peaks = torch.tensor(np.geomspace(1e-4, 10, 81))[:, None]
     generator = torch.Generator().manual_seed(0)
-    x = 1 + torch.rand(runs, generator=generator, dtype=torch.float64).expand(len(peaks), runs)
-    for factor in factors.tolist():
-        noise = _NOISE * torch.randn(runs, generator=generator, dtype=torch.float64)
+    x = 1 + torch.rand(64, generator=generator, dtype=torch.float64).expand(len(peaks), 64)
+    for factor in OneCycle(STEPS, pct_start).sample(STEPS).tolist():
+        noise = NOISE * torch.randn(64, generator=generator, dtype=torch.float64)
         x = x - peaks * factor * (_gradient(landscape, x) + noise)
     losses = _loss(landscape, x.detach()).detach().mean(1)
     losses = torch.where(torch.isfinite(losses) & (losses >= 0), losses, math.inf)
