@@ -48,18 +48,10 @@ def with_torch(top=lambda peak: peak, total=lambda n: n, **options):
     return run
 
 
-def by_hand(start, peak, seed, epochs, batches):
-    optimizer, update, loss = start(peak, seed)
-    for t in range(epochs * batches):
-        optimizer.param_groups[0]["lr"] = peak * factor(t, epochs * batches, 0.3, 25, 1e4)
-        update()
-    return torch.tensor(loss(), dtype=torch.float64)
-
-
-def careless(start, peak, seed, epochs, batches, top=1.0):
+def careless(start, peak, seed, epochs, batches):
     """The colleague's, as the notebook has it."""
     optimizer, update, loss = start(peak, seed)
-    scheduler = OneCycleLR(optimizer, max_lr=top, total_steps=epochs * batches)
+    scheduler = OneCycleLR(optimizer, max_lr=1.0, total_steps=epochs * batches)
     for _ in range(epochs):
         for _ in range(batches):
             update()
@@ -72,16 +64,6 @@ def fixed(start, peak, seed, epochs, batches):
     for _ in range(epochs * batches):
         update()
     return loss()
-
-
-def price_by_recursion(a, b, h, c):
-    def loss(*rates):
-        e = 3.0
-        for rate in rates:
-            e = (1 - rate * h) ** 2 * e + rate**2 * c
-        return h * e / 2
-
-    return loss(a, b) - loss(b, a)
 
 
 def price_in_the_lab(a, b, h, c):
@@ -100,8 +82,6 @@ def price_in_the_lab(a, b, h, c):
         (check.check_speed_up, lambda *args: np.float32(speed_up(*args))),
         (check.check_flaws, lambda: ["h", "g", "f", "d", "c", "a"]),
         (check.check_run, with_torch()),
-        (check.check_run, by_hand),
-        (check.check_price, price_by_recursion),
         (check.check_price, price_in_the_lab),
         (check.check_price, lambda *args: price(*map(torch.tensor, args))),
         (check.check_landscape, lambda x: 25 * x**4),
@@ -127,26 +107,20 @@ def divides_infinities(budgets, *args):
         return math.nan, math.nan, math.nan
 
 
-def once_more(start, *case):
-    _, update, _ = start(*case[:2])
-    update()
-    return run(start, *case)
-
-
 MISTAKES = [
     (check.check_factor, lambda t, *case: check._factor(t, *case), "calls OneCycle"),
-    (check.check_factor, lambda t, n, p, d, f: d * factor(t, n, p, d, f), "at the top it is 1"),
+    (
+        check.check_factor,
+        lambda t, n, p, d, f: d * factor(t, n, p, d, f),
+        "begin at 1.*1 at the top",
+    ),
     (check.check_factor, lambda *args: factor(*args) / 2, "the highest is 0.5"),
     (check.check_factor, lambda t, *case: 0.5, "step 0 has 0.5.*rise ends at step 4"),
-    (check.check_factor, lambda t, *case: factor(max(t - 1, 0), *case), "one step late"),
-    (check.check_steady, lambda *args: steady(*args) * math.inf, "no finite number"),
-    (check.check_steady, lambda *args: steady(*args)[:-1], "shape .39,.*last value is missing"),
     (check.check_steady, lambda *args: 2 * steady(*args), "step 0 has.* 2 times what is right"),
     (check.check_steady, lambda shape, *args: shape, "an array of numbers"),
     (check.check_least_div_factor, lambda high, low: (1 - high) / (1 - low), "other way round"),
     (check.check_least_div_factor, lambda high, low: 6, "the peak is 6 times"),
     (check.check_updates_needed, lambda *args: 7, "comes to 0.4 after"),
-    (check.check_updates_needed, lambda *args: math.ceil(updates_needed(*args)), "rounded up"),
     (check.check_updates_needed, _line(never=lambda n: 5e3), "nothing was measured"),
     (check.check_updates_needed, _line(never=lambda n: None), "math.inf: .*returned None"),
     (check.check_updates_needed, _line(never=lambda n: 1 / 0), "math.inf: .*ZeroDivisionError"),
@@ -159,25 +133,19 @@ MISTAKES = [
     (check.check_speed_up, divides_infinities, "inf / inf is no ratio"),
     (check.check_speed_up, _speeds(lambda r: r), "return three numbers"),
     (check.check_speed_up, _speeds(lambda r: np.sort(r)[[4, 1, 7]]), "low and middle have changed"),
-    (check.check_speed_up, _speeds(lambda r: (1, 2, 3)), "your low is 1.*from low to high"),
+    (check.check_speed_up, _speeds(lambda r: (1, 2, 3)), "your low is 1, not 1.2.*ratios are"),
     (check.check_run, careless, "changed only once per epoch"),
     (check.check_run, fixed, "rate never changed"),
     (check.check_run, check._running("su"), "one step early"),
-    (check.check_run, check._running("uss"), "twice its speed"),
     (check.check_run, check._running("usu"), "made 80 updates"),
     (check.check_run, with_torch(lambda peak: 1.0), "highest rate is 1, whatever the peak"),
     (check.check_run, with_torch(lambda peak: peak / 25), "are 0.04 times as high"),
     (check.check_run, with_torch(total=lambda n: n // 2), "its plan is shorter than the run"),
     (check.check_run, with_torch(total=lambda n: 3 * n), "torch's defaults has"),
     (check.check_run, with_torch(cycle_momentum=True), "sets the momentum unless"),
-    (check.check_run, check._running(says=lambda losses: "low"), "return one number"),
-    (check.check_run, lambda *case: 0.1, "no run was begun"),
-    (check.check_run, once_more, "made 2 runs"),
-    (check.check_run, lambda start, peak, *rest: run(start, 1.0, *rest), "peak 1.0 and the seed 3"),
     (check.check_price, lambda *args: -price(*args), "look at the sign"),
     (check.check_price, lambda *args: 2 * price(*args), "with the ½"),
     (check.check_price, lambda a, b, h, c: price(a, b, h, c) / h, "factor h is missing"),
-    (check.check_price, lambda *args: 1.0, "in both orders, and subtract"),
     (check.check_price, lambda *args: price(*args) or 1.0, "1, not 0"),
     (check.check_landscape, lambda x: x**2 / 2, "the price of every rise is above 0"),
     (check.check_landscape, lambda x: x**4, "not steep enough at the start"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from math import ceil, cos, floor, pi, sin
 from typing import Any
 
 import numpy as np
@@ -20,34 +20,34 @@ __all__ = ["best_loss", "check_landscape", "check_speed_up", "check_updates_need
 # --- 1. The factor of a step
 
 
-def _ease(p: float) -> float:
-    return (1 - math.cos(math.pi * p)) / 2
-
-
 def _factor(
     t: int, total_steps: int, pct_start: float, div_factor: float, final_div_factor: float
 ) -> float:
     return OneCycle(total_steps, pct_start, "cos", div_factor, final_div_factor)(t)
 
 
+def _ease(p):
+    return (1 - cos(pi * p)) / 2
+
+
 def _phases(
     up=lambda n, pct: pct * n - 1,
     last=lambda n: n - 1,
-    first=lambda d, final: 1 / d,
-    end=lambda d, final: 1 / (d * final),
+    first=lambda d, f: 1 / d,
+    end=lambda d, f: 1 / (d * f),
     rise=_ease,
     fall=_ease,
-    risen=lambda t, peak, last: t / peak,
-    fallen=lambda t, peak, last: (t - peak) / (last - peak),
+    risen=lambda t, up, last: t / up,
+    fallen=lambda t, up, last: (t - up) / (last - up),
     mixed=lambda a, b, s: (1 - s) * a + s * b,
 ):
     """A factor in which any part can be made wrong."""
 
-    def factor(t, n, pct, d, final):
+    def factor(t, n, pct, d, f):
         peak = up(n, pct)
         if t <= peak:
-            return mixed(first(d, final), 1, rise(risen(t, peak, last(n))))
-        return mixed(1, end(d, final), fall(fallen(t, peak, last(n))))
+            return mixed(first(d, f), 1, rise(risen(t, peak, last(n))))
+        return mixed(1, end(d, f), fall(fallen(t, peak, last(n))))
 
     return factor
 
@@ -66,38 +66,27 @@ check_factor = exercise(
         (
             "the peak comes at step pct_start * total_steps - 1, as in torch: the first step is "
             "step 0. Yours comes at another.",
-            *(
-                _phases(up=up, last=last)
-                for up in (
-                    lambda n, pct: pct * n,
-                    lambda n, pct: int(pct * n),
-                    lambda n, pct: pct * (n - 1),
-                    lambda n, pct: pct,
-                )
-                for last in (lambda n: n - 1, lambda n: n)
-            ),
+            *(_phases(up=lambda n, pct, of=of: of(pct * n)) for of in (float, int)),
+            *(_phases(lambda n, pct, of=of: of(pct * n), lambda n: n) for of in (float, int)),
+            _phases(up=lambda n, pct: pct * (n - 1)),
+            _phases(up=lambda n, pct: pct),
+            _phases(up=lambda n, pct: n - pct * n - 1),
         ),
         (
             "you round the step of the peak. It may lie between two steps.",
-            _phases(up=lambda n, pct: math.floor(pct * n) - 1),
-            _phases(up=lambda n, pct: math.ceil(pct * n) - 1),
+            *(_phases(up=lambda n, pct, to=to: to(pct * n) - 1) for to in (floor, ceil)),
+        ),
+        ("the last factor comes one step too late, after the run.", _phases(last=lambda n: n)),
+        (
+            "a phase of yours is a straight line. Both are half cosines.",
+            *(_both(float), _phases(rise=float), _phases(fall=float)),
         ),
         (
-            "the fall ends one step too late. The last step, total_steps - 1, has the last factor.",
-            _phases(last=lambda n: n),
+            "that is a quarter of a cosine. A phase goes from cos(0) = 1 to cos(pi) = -1.",
+            *(_both(lambda p: 1 - cos(pi * p / 2)), _both(lambda p: sin(pi * p / 2))),
+            _phases(rise=lambda p: sin(pi * p / 2)),
         ),
-        (
-            "a phase of yours is a straight line. Both are half cosines, (1 - cos(pi * p)) / 2.",
-            _both(float),
-            _phases(rise=float),
-            _phases(fall=float),
-        ),
-        (
-            "you use a quarter of a cosine. A phase goes from cos(0) = 1 to cos(pi) = -1.",
-            _both(lambda p: 1 - math.cos(math.pi * p / 2)),
-            _both(lambda p: math.sin(math.pi * p / 2)),
-        ),
-        ("pi is missing in the cosine.", _both(lambda p: (1 - math.cos(p)) / 2)),
+        ("pi is missing in the cosine.", _both(lambda p: _ease(p / pi))),
         ("1 - cos goes from 0 to 2, and s from 0 to 1: halve it.", _both(lambda p: 2 * _ease(p))),
         (
             "you have a power, a line in the logarithm. (1 - s) * first + s * last is asked for.",
@@ -111,41 +100,30 @@ check_factor = exercise(
             )
             for turned in (("rise", "fall"), ("rise",), ("fall",))
         ),
+        ("the fall ends at 0, not at the last factor.", _phases(end=lambda d, f: 0)),
+        ("the fall ends where the rise began.", _phases(end=lambda d, f: 1 / d)),
         (
-            "the last factor is 1 / (div_factor * final_div_factor), so final_div_factor divides "
-            "the first factor. Yours is another.",
-            *(
-                _phases(end=end)
-                for end in (
-                    lambda d, final: 1 / final,
-                    lambda d, final: final / d,
-                    lambda d, final: d / final,
-                    lambda d, final: 1 / d,
-                    lambda d, final: 0,
-                )
-            ),
+            "final_div_factor divides the first factor, 1 / div_factor. Your last one is another.",
+            *(_phases(end=lambda d, f: 1 / f), _phases(end=lambda d, f: f / d)),
+            _phases(end=lambda d, f: d / f),
         ),
-        (
-            "the first factor is 1 / div_factor. Yours is another.",
-            _phases(first=lambda d, final: 0),
-            _phases(first=lambda d, final: 1 / (d * final)),
-        ),
+        ("the rise begins at 0, not at 1 / div_factor.", _phases(first=lambda d, f: 0)),
+        ("the rise begins where the run ends.", _phases(first=lambda d, f: 1 / (d * f))),
         (
             "the fall begins at the peak and ends at step total_steps - 1. Which part of it is "
             "done at step t?",
-            _phases(fallen=lambda t, peak, last: t / last),
-            _phases(fallen=lambda t, peak, last: (t - peak) / last),
-            _phases(fallen=lambda t, peak, last: (t - peak) / (last + 1)),
+            _phases(fallen=lambda t, up, last: t / last),
+            _phases(fallen=lambda t, up, last: (t - up) / last),
+            _phases(fallen=lambda t, up, last: (t - up) / (last + 1)),
         ),
         (
             "the rise ends at the peak, not with the run. Which part of it is done at step t?",
-            _phases(risen=lambda t, peak, last: t / last),
-            _phases(risen=lambda t, peak, last: t / (last + 1)),
+            _phases(risen=lambda t, up, last: t / last),
+            _phases(risen=lambda t, up, last: t / (last + 1)),
         ),
     ),
     say={
-        "times div_factor": "the first is 1 and the highest div_factor. A factor is the rate over "
-        "its peak, so at the top it is 1.",
+        "times div_factor": "you begin at 1. A factor is the rate over its peak, 1 at the top.",
         "scaled": "the highest is {c}. A factor is the rate over its peak, so at the top it is 1.",
     },
     differs=lambda n, pct, *_: (
@@ -159,18 +137,19 @@ check_factor = exercise(
 # --- 2. Momentum as a shape
 
 
-def _steady(
-    says=lambda f, mu, h, m: f * (1 - m) / (1 - mu),
-    moving=lambda shape, high, low, f, h: high - (high - low) * h,
-):
+def _steady(says=lambda f, mu, h, m: f * (1 - m) / (1 - mu)):
     """The factors, from those of the shape, its momenta and heights, and the fixed momentum."""
 
     def steady(shape, high, low, momentum):
-        f = shape.sample(shape.total_steps)
         h = np.array([shape.height(t) for t in range(shape.total_steps)])
-        return says(f, moving(shape, high, low, f, h), h, momentum)
+        return says(shape.sample(shape.total_steps), high - (high - low) * h, h, momentum)
 
     return steady
+
+
+def _moved(by):
+    """With a momentum of its own, ``by(factors, heights, high, low)``."""
+    return _steady(lambda f, mu, h, m: f * (1 - m) / (1 - by(f, h, mu.max(), mu.min())))
 
 
 def _by_zero(shape, high, low, momentum):
@@ -191,39 +170,38 @@ check_steady = exercise(
         (
             "where is your momentum 1? shape.momentum() gives a factor on the highest momentum.",
             _by_zero,
-            _steady(moving=lambda s, high, low, f, h: s.momentum(low / high).sample(len(f))),
-            _steady(moving=lambda s, high, low, f, h: s.momentum().sample(len(f))),
+            _moved(lambda f, h, high, low: 1 - (1 - low / high) * h),
+            _moved(lambda f, h, high, low: 1 - (1 - 0.85 / 0.95) * h),
+            _moved(lambda f, h, high, low: 1 - (1 - low) * h),
         ),
         (
             "shape.momentum(min_factor) wants the lowest momentum as a factor, low / high.",
-            _steady(moving=lambda s, high, low, f, h: high * s.momentum().sample(len(f))),
-            _steady(moving=lambda s, high, low, f, h: high * s.momentum(low).sample(len(f))),
+            _moved(lambda f, h, high, low: high * (1 - (1 - 0.85 / 0.95) * h)),
+            _moved(lambda f, h, high, low: high * (1 - (1 - low) * h)),
         ),
         (
-            "your momentum moves with the rate. It is high at the start and the end, and low at "
-            "the peak.",
-            _steady(moving=lambda s, high, low, f, h: low + (high - low) * h),
+            "your momentum moves with the rate. It is low at the peak, and high at both ends.",
+            _moved(lambda f, h, high, low: low + (high - low) * h),
         ),
         (
-            "your momentum follows the factor. It follows the height, shape.height(t), which is 0 "
-            "at the start and at the end, where the factors differ.",
-            _steady(moving=lambda s, high, low, f, h: high - (high - low) * f),
-            _steady(
-                moving=lambda s, high, low, f, h: high - (high - low) * (f - f[0]) / (1 - f[0])
-            ),
+            "your momentum follows something else. It follows shape.height(t), which is 0 at the "
+            "start and at the end, where the factors differ.",
+            _moved(lambda f, h, high, low: high - (high - low) * f),
+            _moved(lambda f, h, high, low: high - (high - low) * (f - f[0]) / (1 - f[0])),
+            _moved(lambda f, h, high, low: np.linspace(high, low, len(h))),
         ),
         (
             "at the peak the momentum is low, so the way down is high - low.",
-            _steady(moving=lambda s, high, low, f, h: high - low * h),
-            _steady(moving=lambda s, high, low, f, h: high * (1 - h)),
+            _moved(lambda f, h, high, low: high - low * h),
+            _moved(lambda f, h, high, low: high * (1 - h)),
         ),
         (
-            "that is the effective rate. With a fixed momentum, which rate has it?",
-            _steady(lambda f, mu, h, m: f / (1 - mu)),
+            "you took one momentum for every step, that of the peak or of the start.",
+            *(_moved(lambda *given: given[2]), _moved(lambda *given: given[3])),
         ),
+        ("that is the effective rate. Which rate has it?", _steady(lambda f, mu, *_: f / (1 - mu))),
         (
-            "you scaled the factors to a peak of 1. With the peak of the one-cycle they should "
-            "have its effective rates.",
+            "you scaled the factors to a peak of 1. They belong to the peak of the one-cycle.",
             _steady(lambda f, mu, h, m: (x := f / (1 - mu)) / x.max()),
         ),
         (
@@ -231,17 +209,13 @@ check_steady = exercise(
             "Which effective rate has your factor, and which the one-cycle's?",
             _steady(lambda f, mu, h, m: f / (1 - mu) / (1 - m)),
             _steady(lambda f, mu, h, m: f * (1 - mu) / (1 - m)),
+            _steady(lambda f, mu, h, m: f * (1 - mu) * (1 - m)),
             _steady(lambda f, mu, h, m: f * (1 - mu)),
             _steady(lambda f, mu, h, m: f * mu / (m or 1)),
             _steady(lambda f, mu, h, m: f * m / mu),
         ),
-        ("you return the factors as they are.", _steady(lambda f, mu, h, m: f)),
-        ("those are momenta. Which rates do the same?", _steady(lambda f, mu, h, m: mu)),
-        (
-            "you took one momentum for every step, that of the peak or of the start.",
-            _steady(lambda f, mu, h, m: f * (1 - m) / (1 - mu.min())),
-            _steady(lambda f, mu, h, m: f * (1 - m) / (1 - mu.max())),
-        ),
+        ("you return the factors as they are.", _steady(lambda f, *_: f)),
+        ("those are momenta. Which rates do the same?", _steady(lambda f, mu, *_: mu)),
         (
             "you took the height for the rate. The rate is shape(t).",
             _steady(lambda f, mu, h, m: h * (1 - m) / (1 - mu)),
@@ -255,23 +229,20 @@ check_steady = exercise(
 check_least_div_factor = exercise(
     "Exercise 2b: ``least_div_factor(high, low)``, below which the effective rate never rises.",
     right=lambda high, low: (1 - low) / (1 - high),
-    cases=((0.95, 0.85), (0.9, 0.5), (0.99, 0.9)),
+    cases=((0.95, 0.85), (0.92, 0.5), (0.99, 0.9)),
     rel=2e-5,
     wrong=(
         (
             "the effective rate has 1 - momentum in it, not the momentum.",
-            lambda high, low: high / low,
-            lambda high, low: low / high,
+            *(lambda high, low: high / low, lambda high, low: low / high),
         ),
         (
             "that is one effective rate, at the start or at the peak. Which ratio have the two?",
-            lambda high, low: 1 / (1 - high),
-            lambda high, low: 1 / (1 - low),
+            *(lambda high, low: 1 / (1 - high), lambda high, low: 1 / (1 - low)),
         ),
         (
             "that is a difference. Which ratio of the rates makes the effective rates equal?",
-            lambda high, low: (high - low) / (1 - high),
-            lambda high, low: 1 / (high - low),
+            *(lambda high, low: (high - low) / (1 - high), lambda high, low: 1 / (high - low)),
             lambda high, low: 1 / (1 - high) - 1 / (1 - low),
         ),
         ("torch's default? Which one makes start and peak equally high?", lambda high, low: 25),
@@ -307,12 +278,13 @@ check_flaws = flaws(
 )
 
 
-def _running(loop="us", shape=OneCycle, says=lambda losses: losses[-1]):
+def _running(loop="us", shape=lambda n, *_: OneCycle(n), says=lambda losses: losses[-1]):
     """A run in which any part can be made wrong; u: update, s: scheduler.step."""
 
     def run(start, peak, seed, epochs, batches):
         optimizer, update, loss = start(peak, seed)
-        scheduler, losses = LambdaLR(optimizer, shape(epochs * batches)), []
+        scheduler = LambdaLR(optimizer, shape(epochs * batches, epochs, batches))
+        losses = []
         for _ in range(epochs * batches):
             for action in loop:
                 update() if action == "u" else scheduler.step()
@@ -328,7 +300,7 @@ def _read_run(ask: Ask, *case: Any) -> dict[str, Any]:
     except Mistake as error:
         if isinstance(error.__cause__, ValueError) and "Tried to step" in str(error):
             raise Mistake(
-                f"{error} That is OneCycleLR's: its plan is shorter than the run. total_steps "
+                f"{error}. That is OneCycleLR's: its plan is shorter than the run. total_steps "
                 f"counts updates, {case[2] * case[3]} here."
             ) from error.__cause__
         raise
@@ -345,37 +317,35 @@ check_run = exercise(
         ("the rate stayed at the bottom: step the scheduler after every update.", _running("u")),
         (
             "the factor was applied twice. Is there more than one scheduler?",
-            _running(shape=lambda n: OneCycle(n) * OneCycle(n)),
+            _running(shape=lambda n, *_: OneCycle(n) * OneCycle(n)),
         ),
         (
             "torch's defaults are asked for: two phases, both half cosines, the peak after 0.3 of "
-            "the run.",
+            "the run, from peak / 25 down to a 10,000th of that.",
             *(
-                _running(shape=lambda n, options=options: OneCycle(n, **options))
+                _running(shape=lambda n, *_, options=options: OneCycle(n, **options))
                 for options in (
-                    {"anneal_strategy": "linear"},
-                    {"three_phase": True},
-                    {"div_factor": 10},
-                    *({"pct_start": share} for share in (0, 0.1, 0.2, 0.25, 0.4, 0.5)),
+                    *({"anneal_strategy": "linear"}, {"three_phase": True}),
+                    *({"div_factor": 10}, {"div_factor": 1}, {"final_div_factor": 25}),
+                    *({"pct_start": share} for share in (0, 0.1, 0.2, 0.25, 1 / 3, 0.4, 0.5)),
                 )
             ),
         ),
         (
             "your cycle and the run are not equally long. total_steps counts updates, epochs * "
             "batches.",
-            *(
-                _running(shape=lambda n, of=of: OneCycle(of(n)))
-                for of in (lambda n: n // 2, lambda n: n - 1, lambda n: n + 1, lambda n: 2 * n)
-            ),
+            *(_running(shape=lambda n, *_, k=k: OneCycle(int(k * n))) for k in (0.5, 2, 10)),
+            *(_running(shape=lambda n, *_, k=k: OneCycle(n + k)) for k in (-1, 1, 2)),
+            *(_running(shape=lambda *n, k=k: OneCycle(n[k])) for k in (1, 2)),
         ),
         (
             "your last update used a higher rate than the one before: OneCycleLR rebounds past its "
             "end. Its plan is a step too short.",
-            _running(shape=lambda n: lambda t: _phases()(t, n - 1, 0.3, 25, 1e4)),
+            _running(shape=lambda n, *_: lambda t: _phases()(t, n - 1, 0.3, 25, 1e4)),
         ),
         (LOWEST, _running(says=min)),
         (MEAN, _running(says=np.mean)),
-        (BEFORE, _running(says=lambda losses: losses[-2]), _running(says=lambda x: x[0])),
+        (BEFORE, *(_running(says=lambda losses, k=k: losses[k]) for k in (0, -2))),
     ),
     say={
         "applied": OF_A_NOISY_RUN
@@ -423,21 +393,25 @@ check_price = exercise(
             lambda a, b, h, c: 2 * a * b * (b - a) * h * c,
         ),
         (
-            "c is the variance of the noise, not its standard deviation.",
-            lambda a, b, h, c: a * b * (b - a) * h**2 * c**2,
+            "c is the variance of the noise, neither to be squared nor its root taken.",
+            *(lambda a, b, h, c, k=k: a * b * (b - a) * h**2 * c**k for k in (0.5, 2)),
         ),
         (
             "both updates add noise, and the second shrinks that of the first.",
-            _noise(lambda a, b, h: b**2),
-            _noise(lambda a, b, h: (a * (1 - b * h)) ** 2),
+            *(_noise(lambda a, b, h: b**2), _noise(lambda a, b, h: (a * (1 - b * h)) ** 2)),
         ),
         (
             "an update at the rate η multiplies E θ² by (1 - η h)², and adds η² c.",
             _noise(lambda a, b, h: a**2 * (1 - b * h) + b**2),
             _noise(lambda a, b, h: (a * (1 - a * h)) ** 2 + b**2),
             _noise(lambda a, b, h: a * (1 - b * h) ** 2 + b),
+            _noise(lambda a, b, h: h**2 * ((a * (1 - b * h)) ** 2 + b**2)),
         ),
         ("the start shrinks alike in both orders, but the noise does not.", lambda a, b, h, c: 0.0),
+        (
+            "that is the noise left in one order. Subtract that of the other.",
+            lambda a, b, h, c: h / 2 * c * ((a * (1 - b * h)) ** 2 + b**2),
+        ),
     ),
     say={
         "negative": "look at the sign. The price of a first and b second is what it costs more.",

@@ -19,7 +19,7 @@ def _line(
     first=lambda reached: int(np.argmax(reached)),
     never=lambda budgets: math.inf,
     part=lambda share: share,
-    reaches=lambda errors, target: errors <= target,
+    reaches=np.less_equal,
     asks_whether_any=True,
 ):
     """The updates needed, in which any part can be made wrong."""
@@ -45,6 +45,7 @@ def _interp(turn=1, scale=np.log, back=np.exp):
     return lambda n, errors, y: back(np.interp(y, errors[::turn], scale(n[::turn])))
 
 
+_NEEDED = _line()
 _NEVER = "where no budget comes down to the target, return math.inf"
 
 
@@ -70,13 +71,13 @@ def _between(budgets: Any, errors: Any, target: float) -> str:
 
 check_updates_needed = exercise(
     "Exercise 3a: ``updates_needed(budgets, errors, target)``, read off one curve.",
-    right=_line(),
+    right=_NEEDED,
     cases=(
         ((50, 100, 200, 400, 800), (0.9, 0.7, 0.5, 0.3, 0.2), 0.4),
         ((30, 100, 1000), (0.8, 0.6, 0.1), 0.35),
         ((50, 100, 200, 400), (0.9, 0.7, 0.5, 0.3), 0.75),
         ((50, 100, 200, 400), (0.9, 0.7, 0.5, 0.3), 0.5),
-        ((50, 100, 200, 400, 800), (0.9, 0.4, 0.6, 0.45, 0.2), 0.5),
+        ((50, 100, 200, 400, 800), (0.9, 0.4, 0.6, 0.55, 0.2), 0.5),
         ((50, 100, 200), (0.9, 0.7, 0.5), 0.5),
         ((50, 100, 200), (0.9, 0.8, 0.7), 0.5),
         ((50, 100, 200), (0.4, 0.3, 0.2), 0.5),
@@ -89,46 +90,34 @@ check_updates_needed = exercise(
             "that is the logarithm of the number of updates.",
             *(_line(log, float) for log in (math.log, math.log2, math.log10)),
         ),
-        (
-            "you drew the line against the number of updates. Draw it against its logarithm.",
-            _line(float, float),
-        ),
+        ("you drew the line against the updates, not their logarithm.", _line(float, float)),
         (
             "you took the logarithm of the errors too. The line is straight in the error.",
-            _line(level=math.log),
-            _line(float, float, math.log),
+            *(_line(level=math.log), _line(float, float, math.log)),
         ),
         (
-            "the curve comes down to the target earlier, rises again and comes down once more. The "
-            "first time counts.",
+            "the curve comes down to the target earlier, and rises again. The first time counts.",
             _line(first=lambda reached: len(reached) - int(np.argmin(reached[::-1]))),
         ),
         (
             "that is a budget, or the middle of two. Where on the line between them is the target?",
             *(_line(part=lambda share, at=at: at) for at in (0, 0.5, 1)),
             _line(float, float, part=lambda share: 0.5),
+            lambda n, errors, y: n[np.argmin(abs(errors - y))],
         ),
-        (
-            "the share of the way is counted from its other end.",
-            _line(part=lambda share: 1 - share),
-        ),
+        ("that is the share of the way, but from its other end.", _line(part=lambda x: 1 - x)),
         ("that is a position in the array.", lambda n, errors, y: np.argmax(errors <= y)),
         (
             "np.interp needs its second argument to rise, and errors fall, with ups and downs. It "
             "says nothing if they do not.",
             *(_interp(turn, *of) for turn in (1, -1) for of in ((), (np.asarray, float))),
         ),
-        (
-            "a target that is met exactly counts: <=, not <.",
-            _line(reaches=lambda errors, target: errors < target),
-        ),
+        ("a target that is met exactly counts: <=, not <.", _line(reaches=np.less)),
         (
             _NEVER + ", not {given}. The number is larger than every budget, and no more is known. "
             "(np.argmax of an array that is False everywhere is 0.)",
-            *(
-                _line(never=never)
-                for never in (lambda n: n[-1], lambda n: math.nan, lambda n: n[0], lambda n: 1e4)
-            ),
+            *(_line(never=lambda n, k=k: n[k]) for k in (0, -1)),
+            *(_line(never=lambda n, x=x: x) for x in (math.nan, 0, -1)),
             _line(asks_whether_any=False),
         ),
     ),
@@ -136,12 +125,14 @@ check_updates_needed = exercise(
     passed="the first crossing, on a line in log updates, and no number where there is none.",
 )
 
-_BUDGETS = np.array([50, 100, 200, 400, 800, 1600])
-_TARGET = 0.3
+
+# --- 3b. The rival's over ours
+
+_BUDGETS, _TARGET = np.array([50, 100, 200, 400, 800, 1600]), 0.3
 # What nine seeds need to reach the target, and how many times as much they need with the rival.
 _OURS = np.array([310, 95, 520, 130, 240, 76, 160, 410, 200])
 _RIVAL = _OURS * np.array([1.5, 3.0, 0.8, 4.0, 2.2, 9.0, 2.7, 1.2, 6.0])
-_SLOW, _NEVER_THERE = np.arange(9) % 3 == 1, np.full(9, 1e4)
+_SLOW, _LONG = np.arange(9) % 3 == 1, 1e4  # which is past the budgets
 
 
 def _summary(ratios):
@@ -149,12 +140,11 @@ def _summary(ratios):
     return ordered[1], np.median(ordered), ordered[-2]
 
 
-def _speeds(says=_summary, ratio=lambda ours, rival: rival / ours, needed=None):
+def _speeds(says=_summary, ratio=lambda ours, rival: rival / ours, needed=_NEEDED):
     """A speed-up in which any part can be made wrong; `says` sees the ratios, seed by seed."""
 
     def speed_up(budgets, ours, rival, target):
-        of = needed or _line()
-        n = [np.array([of(budgets, row, target) for row in table]) for table in (ours, rival)]
+        n = [np.array([needed(budgets, row, target) for row in it]) for it in (ours, rival)]
         if np.isinf(n).all(0).any():
             raise ValueError(
                 "on some seeds neither of the two reaches the target, and inf / inf is no ratio"
@@ -165,11 +155,21 @@ def _speeds(says=_summary, ratio=lambda ours, rival: rival / ours, needed=None):
 
 
 def _middle(of):
+    """With another middle, ``of(ratios)``."""
+    return _speeds(lambda r: (_summary(r)[0], of(r), _summary(r)[2]))
+
+
+def _around(of, k):
+    """`k` standard deviations on both sides."""
+    return _speeds(lambda r: (of(r) - k * np.std(r), of(r), of(r) + k * np.std(r)))
+
+
+def _of_sums(of):
     """A middle that is no median of ratios but the ratio of two numbers, ``of(need, table)``."""
 
     def speed_up(budgets, ours, rival, target):
         low, _, high = _speeds()(budgets, ours, rival, target)
-        middle = [of(lambda row: _line()(budgets, row, target), table) for table in (rival, ours)]
+        middle = [of(lambda row: _NEEDED(budgets, row, target), table) for table in (rival, ours)]
         return low, middle[0] / middle[1], high
 
     return speed_up
@@ -185,7 +185,7 @@ def _read_speeds(ask: Ask, _: str, ours: np.ndarray, rival: np.ndarray) -> dict[
     try:
         answer = ask(_BUDGETS, _table(ours), _table(rival), _TARGET)
     except Mistake as error:
-        if isinstance(error.__cause__, ValueError) and (np.fmin(ours, rival) < 1e4).all():
+        if isinstance(error.__cause__, ValueError) and (np.fmin(ours, rival) < _LONG).all():
             raise Mistake(
                 f"{error}. On every seed here one of the two gets there, and infinity and 0 are "
                 f"ratios like others."
@@ -199,12 +199,9 @@ def _read_speeds(ask: Ask, _: str, ours: np.ndarray, rival: np.ndarray) -> dict[
 
 
 def _ratios(_: str, ours: np.ndarray, rival: np.ndarray) -> str:
-    ratios = np.where(rival < 1e4, rival, np.inf) / np.where(ours < 1e4, ours, np.inf)
+    ratios = np.where(rival < _LONG, rival, np.inf) / np.where(ours < _LONG, ours, np.inf)
     shown = ", ".join(f"{ratio:.4g}" for ratio in sorted(ratios))
-    return (
-        f"your {{part}} is {{given}}, not {{wanted}}. The ratios, rival over ours, are {shown}, "
-        f"from low to high."
-    )
+    return f"your {{part}} is {{given}}, not {{wanted}}. From low to high the ratios are {shown}."
 
 
 check_speed_up = exercise(
@@ -213,10 +210,10 @@ check_speed_up = exercise(
     names=("seeds", "_ours", "_rival"),
     cases=(
         ("all get there", _OURS, _RIVAL),
-        ("three rivals never get there", _OURS, np.where(_SLOW, _NEVER_THERE, _RIVAL)),
-        ("one of ours never gets there", np.where(_OURS == 95, 1e4, _OURS), _RIVAL),
-        ("six rivals never get there", _OURS, np.where(_SLOW, _RIVAL, _NEVER_THERE)),
-        ("some pairs never get there", *[np.where(_SLOW, _NEVER_THERE, _OURS)] * 2),
+        ("three rivals never get there", _OURS, np.where(_SLOW, _LONG, _RIVAL)),
+        ("one of ours never gets there", np.where(_OURS == 95, _LONG, _OURS), _RIVAL),
+        ("six rivals never get there", _OURS, np.where(_SLOW, _RIVAL, _LONG)),
+        ("some pairs never get there", *[np.where(_SLOW, _LONG, _OURS)] * 2),
     ),
     read=_read_speeds,
     rel=1e-5,
@@ -230,40 +227,44 @@ check_speed_up = exercise(
             "the two rows of one seed belong together: same start, same noise. Take the ratio seed "
             "by seed, and sort the ratios; not that of mean curves, of means or of medians.",
             _speeds(ratio=lambda ours, rival: np.sort(rival) / np.sort(ours)),
-            _middle(lambda need, table: need(table.mean(0))),
-            _middle(lambda need, table: np.median([*map(need, table)])),
-            _middle(lambda need, table: np.mean([*map(need, table)])),
+            _of_sums(lambda need, table: need(table.mean(0))),
+            *(
+                _of_sums(lambda need, table, f=f: f([*map(need, table)]))
+                for f in (np.median, np.mean)
+            ),
         ),
         (
             "the middle is the median, which no single seed can pull away.",
-            _speeds(lambda r: (*_summary(r)[:1], r.mean(), *_summary(r)[2:])),
-            _speeds(lambda r: (*_summary(r)[:1], np.exp(np.log(r).mean()), *_summary(r)[2:])),
+            *(_middle(np.mean), _middle(lambda r: np.exp(np.log(r).mean()))),
+            _middle(lambda r: np.mean(r[np.isfinite(r)])),
         ),
         (
             "your interval should go from the second lowest ratio to the second highest. The "
             "lowest and the highest follow the oddest seed; percentiles and standard deviations "
             "say where seeds lie, not where the median lies.",
-            *(
-                _speeds(lambda r, k=k: (np.sort(r)[k], np.median(r), np.sort(r)[8 - k]))
-                for k in (0, 2)
-            ),
+            *(_speeds(lambda r, k=k: np.sort(r)[[k, 4, 8 - k]]) for k in (0, 2)),
             *(_speeds(lambda r, k=k: np.percentile(r, (k, 50, 100 - k))) for k in (2.5, 5, 10, 25)),
             *(
-                _speeds(lambda r, center=center, k=k: center(r) + np.std(r) * np.array([-k, 0, k]))
-                for center in (np.mean, np.median)
-                for k in (1, 1.96, 2, 1 / 3, 1.96 / 3, 2 / 3, 1 / 8**0.5, 1.96 / 8**0.5, 2 / 8**0.5)
+                _around(of, k / root)
+                for of in (np.mean, np.median)
+                for k in (1, 1.96, 2, 2.306)
+                for root in (1, 3, 8**0.5)
             ),
         ),
         (
             "sort the ratios before you take the second.",
-            _speeds(lambda r: (r[1], np.median(r), r[-2])),
-            _speeds(lambda r: (r[1], r[4], r[7])),
+            *(_speeds(lambda r: (r[1], np.median(r), r[7])), _speeds(lambda r: r[[1, 4, 7]])),
+            _middle(lambda r: r[4]),
         ),
         (
             "you left out the seeds on which one of the two does not get there. It is the slowest "
             "of all on them: infinity and 0 have their place in the order.",
             _speeds(lambda r: _summary(r[np.isfinite(r)])),
             _speeds(lambda r: _summary(r[np.isfinite(r) & (r > 0)])),
+        ),
+        (
+            "where the rival never gets there the ratio is infinite, the highest of all, not 0.",
+            _speeds(lambda r: _summary(np.where(np.isinf(r), 0, r))),
         ),
         (
             "you took the longest budget where the target was not reached. It was not enough.",
