@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Five exercises, 14 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Five exercises, 20 points. Core: exercises 1, 3 and 4, 48 minutes; all: 96 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -17,7 +20,7 @@ from lrlib.lab import figures
 figures.use_style()
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. The factor of a step (2 points)
+# ## 1. The factor of a step (core, 2 points, 10 minutes)
 #
 # A one-cycle has two phases. From `1 / div_factor` the factor rises to 1, then it falls to
 # `1 / (div_factor * final_div_factor)`. In each phase it goes from its first value to its last as
@@ -51,7 +54,7 @@ from lrlib.exercises.one_cycle import check_factor
 check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "steady-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. Momentum as a shape (3 points)
+# ## 2. Momentum as a shape (5 points, 18 minutes)
 #
 # While the rate goes up, the momentum goes down: from `high` at the first step to `low` at the peak, and back
 # to `high` at the last step. In between it follows the height of the rate, $h(t)$, in a straight line.
@@ -112,10 +115,22 @@ ax.set_title("Moving the momentum makes a flatter cycle")
 ax.legend()
 plt.show()
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "least-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# How much of the difference between the first and the last line does the effective rate account for? And was
-# it worth moving the momentum?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "compare-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). How much of the difference between the first and the last line does the effective rate
+# account for? And was it worth moving the momentum?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "compare-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** The moving momentum ends 0.00863 - 0.00774 = 0.00089 higher. With the momentum fixed and
+# the same effective rates, 0.00836 - 0.00774 = 0.00062 of it are still there, 70 %; the rest is the
+# momentum's own doing. Moving it was not worth it here: each at its best peak, the one-cycle with a fixed momentum
+# ends lowest.
 #
+# **Rubric.**
+#
+# - 1 point: about 70 %, 0.00062 of 0.00089 (two thirds to three quarters will do)
+# - 1 point: no, for with the momentum fixed at 0.9 the loss is lower, each at its best peak
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "least-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The first factor is `1 / div_factor`, and the momentum is highest there. If `div_factor` is small, the effective
 # rate is at its highest in the very first step: it falls while the rate rises. Return the `div_factor` at which
 # the first step and the peak have the same effective rate.
@@ -135,7 +150,7 @@ from lrlib.exercises.one_cycle import check_least_div_factor
 check_least_div_factor(least_div_factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "needed-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. A speed-up (3 points)
+# ## 3. A speed-up (core, 3 points, 16 minutes)
 #
 # "Twice as fast" means: the rival needs twice as many updates for the same error. To find out how many it
 # needs, you train it several times, each run with a schedule planned for its own number of updates, its *budget*.
@@ -195,13 +210,18 @@ def speed_up(budgets, ours, rival, target):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "speed-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "speed-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.one_cycle import check_speed_up
 
-check_speed_up(speed_up)
+check_speed_up(speed_up, part="middle")
+
+# %% nbgrader={"grade": true, "grade_id": "interval-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.one_cycle import check_speed_up
+
+check_speed_up(speed_up, part=("low", "high"))
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. What is wrong with this experiment? (3 points)
+# ## 4. What is wrong with this experiment? (core, 5 points, 22 minutes)
 #
 # A colleague has read that one-cycle trains ten times as fast, and tries it on the noisy quadratic with batches of 16
 # and gradients that are drawn. `start(peak, seed)` begins a run. It returns the optimizer, plain SGD whose rate is
@@ -338,11 +358,22 @@ for name, rival in rivals.items():
     low, middle, high = speed_up(budgets, ours, rival, target=0.08)
     print(f"speed-up over {name}: {middle:.2f} [{low:.2f}, {high:.2f}]")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "again-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# What would you write now? Which part of one-cycle's gain is due to the rise?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "again-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). What would you write now about how fast one-cycle is? Which part of its gain is due to the
+# rise?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "again-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** One-cycle is 1.99 times as fast as a fixed rate with a peak of its own [1.69, 2.40], to the
+# loss 0.08 on this problem. The infinite speed-up says that 0.02 is too low a rate, and nothing about one-cycle. The rise
+# has no part in the gain: a line that only falls needs 0.92 times as many updates as one-cycle [0.91, 0.95].
+#
+# **Rubric.**
+#
+# - 1 point: about twice as fast as the best fixed rate, with the interval (not: infinitely, nor ten times)
+# - 1 point: none of it, the fall alone is faster still: 0.92, and the interval lies below 1
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "price-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5. When does a rise pay? (3 points)
+# ## 5. When does a rise pay? (5 points, 30 minutes, open-ended)
 #
 # In one direction of the noisy quadratic, with curvature $h$, an update at the rate $\eta$ turns
 # $\theta$ into $(1 - \eta h)\,\theta - \eta\,\varepsilon$, and the noise $\varepsilon$ has mean 0 and variance $c$.
@@ -401,6 +432,19 @@ from lrlib.exercises.one_cycle import check_landscape
 
 check_landscape(landscape)
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "landscape-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Your loss pays for a rise because of what happens in the first steps. How would you find out whether a network does
-# too, and how many steps of rise it wants? Would that number grow with the length of the run, as `pct_start` does?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "landscape-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Your loss pays for a rise because of what happens in the first steps. How would you find
+# out whether a network does too, and how many steps of rise it wants? Would you expect that number to grow with
+# the length of the run, as `pct_start` makes it?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "landscape-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** Train it with rises of, say, 0, 10, 30, 100 and 300 steps before the same fall, each length with the
+# best of several peaks, on several seeds that all of them share, and compare the errors at the end. Then do the same in a
+# run that is several times as long. I expect the same number of steps there: what breaks at a high rate is the
+# beginning, and a longer run has no longer beginning. `pct_start` would rise for several times as many steps.
+#
+# **Rubric.**
+#
+# - 1 point: several lengths of the rise, 0 among them, each with its own best peak, on several seeds (0 points if all
+#   have one peak)
+# - 1 point: no, since the rise is there for the first steps, however many follow
