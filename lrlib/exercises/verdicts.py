@@ -264,7 +264,8 @@ def _difference(answers: Answers, part: str, failed: list[int]) -> Mistake:
     """The first place that differs."""
     made, i = answers.exercise, failed[0]
     text = made.where(answers.cases[i]) + _place(answers, part, i)
-    if right := len(answers.cases) - len(failed):
+    wrong = {k for places in answers.places().values() for k in places}
+    if right := len(answers.cases) - len(wrong):
         text += f" ({right} of the {len(answers.cases)} {made.noun}s that are checked are right.)"
     return Mistake(text)
 

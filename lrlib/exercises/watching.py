@@ -97,8 +97,8 @@ class Watched:
 class Runs:
     """The runs that one call of a learner's function begins; their updates are counted together."""
 
-    def __init__(self, most: float, what: str = "updates and runs") -> None:
-        self.limit = Limit(most, what)
+    def __init__(self, most: float, what: str = "updates and runs", idle: str = IDLE) -> None:
+        self.limit, self.idle = Limit(most, what), idle  # what is said of a run without updates
         self.begun: list[Watched] = []
 
     def watch(self, optimizer: Optimizer, **about: Any) -> Watched:
@@ -113,10 +113,12 @@ class Runs:
         except (Mistake, IndexError) as error:
             cause = error.__cause__ or error
             if isinstance(cause, IndexError) and self.begun and not self.used:
-                raise Mistake(f"{IDLE} ({error})") from cause  # an empty trace has no first column
+                raise Mistake(
+                    f"{self.idle} ({error})"
+                ) from cause  # an empty trace has no first column
             raise
         if self.begun and not self.used:
-            raise Mistake(IDLE)
+            raise Mistake(self.idle)
         return answer
 
     @property

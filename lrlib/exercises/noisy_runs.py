@@ -1,0 +1,92 @@
+"""Runs on the noisy quadratic with batches that are drawn: real ones to look at, watched ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from lrlib.exercises import Ask, Mistake, among, seal, short, to_number
+from lrlib.exercises.watching import OF_A_RUN, Runs
+
+Run = tuple[Optimizer, Callable[[], None], Callable[[], float]]
+Start = Callable[[float, int], Run]
+
+IDLE = "the run made no update, so no rate was applied. Call update() once for every batch."
+# What `say` may hold for the rates of such a run.
+OF_A_NOISY_RUN = OF_A_RUN | {
+    "early": "every rate came one step early. Call update() first and scheduler.step() after it.",
+}
+
+
+def start(peak: float, seed: int, batch_size: int = 16) -> Run:
+    """Begin a run on the noisy quadratic of the chapters, with batches that are drawn.
+
+    Returns the SGD optimizer, without momentum, whose rate is `peak`; ``update()``, which makes
+    one optimizer step with a noisy gradient; and ``loss()``, the loss ½ Σ hᵢ θᵢ² of the present
+    weights. `seed` sets the initial weights and the noise.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    h = 1 / torch.arange(1, 101, dtype=torch.float32)
+    spread = (h / batch_size).sqrt()
+    theta = torch.randn(100, generator=generator).requires_grad_()
+    optimizer = torch.optim.SGD([theta], lr=peak)
+
+    def update() -> None:
+        theta.grad = h * theta.detach() + spread * torch.randn(100, generator=generator)
+        optimizer.step()
+
+    def loss() -> float:
+        return float(h @ theta.detach() ** 2) / 2
+
+    return optimizer, update, loss
+
+
+def made_up_loss(updates: int) -> float:
+    """It falls, with so much noise that the last is not the lowest."""
+    return 1 / (1 + updates) + 0.5 * random.Random(f"loss {updates}").random()
+
+
+def one_run(ask: Ask, peak: float, seed: int, *rest: Any, momentum: float) -> dict[str, Any]:
+    """What ``run(start, peak, seed, *rest)`` did, in one run whose optimizer has a `momentum`.
+
+    Its parts are the updates made, the rates and the momenta they applied, and what it returned,
+    where every loss is made up.
+    """
+    runs = Runs(10_000, "calls of what it was given", IDLE)
+
+    def start(peak: float, seed: int) -> Run:
+        parameter = torch.zeros(1, requires_grad=True)
+        optimizer = torch.optim.SGD([parameter], lr=peak, momentum=momentum)
+        run = runs.watch(optimizer, peak=peak, seed=seed)
+        loss = run.noted("loss", lambda: made_up_loss(run.updates))
+        return optimizer, run.noted("update", lambda: optimizer.step()), loss
+
+    answer = runs.let(ask, start, peak, seed, *rest)
+    if not runs.begun:
+        raise Mistake("no run was begun. Begin it by start(peak, seed).")
+    if len(runs.used) > 1:
+        raise Mistake(f"your function made {len(runs.used)} runs; one was asked for.")
+    (run,) = runs.used
+    if among(run.about["peak"], [peak]) is None or run.about["seed"] != seed:
+        raise Mistake(
+            f"the run was begun with the peak {short(run.about['peak'])} and the seed "
+            f"{short(run.about['seed'])}, not with those it was given, {peak:g} and {seed}."
+        )
+    if run.updates != len(run.calls("update")):
+        raise Mistake(
+            "optimizer.step() was called by itself, without a gradient. update() computes one and "
+            "makes the step."
+        )
+    return {
+        "updates": run.updates,
+        "applied": run.rates,
+        "momentum": run.momenta,
+        "returned": to_number(answer, ask.name),
+    }
+
+
+seal(__name__)
