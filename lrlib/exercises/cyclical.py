@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +21,13 @@ from lrlib.exercises import (
     over,
     passed,
     short,
+    to_whole,
 )
-from lrlib.exercises.cyclical_range import check_bounds, range_test  # exercise 3
-from lrlib.exercises.noisy_runs import OF_A_NOISY_RUN, one_run, start
+from lrlib.exercises.cyclical_range import check_bounds, range_test
+from lrlib.exercises.noisy_runs import BEFORE, DIFFERS, LOWEST, MEAN, OF_A_NOISY_RUN, one_run, start
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 
-__all__ = ["check_bounds", "range_test", "start"]  # what is not of this module
+__all__ = ["check_bounds", "range_test", "start"]  # exercise 3, and the run of exercise 4
 
 # --- 1. The triangle of a step
 
@@ -60,43 +60,36 @@ check_factor = exercise(
         ),
         (
             "your factor falls to 0, and min_factor does not appear in it.",
-            lambda t, m, u, d: _height(t % (u + d), u, d),
+            lambda t, m, u, d: _factor(t, 0, u, d),
         ),
         (
-            "you cut the triangle off at min_factor, so it stays there for some steps. It should "
-            "only touch min_factor: the way up is 1 - min_factor.",
-            lambda t, m, u, d: max(m, _height(t % (u + d), u, d)),
+            "you cut the triangle off at min_factor, which it should only touch: the way up is "
+            "1 - min_factor.",
+            lambda t, m, u, d: max(m, _factor(t, 0, u, d)),
         ),
         (
-            "you add min_factor to a triangle that is 1 high, and the top comes out above 1. The "
-            "way up from min_factor to 1 is 1 - min_factor.",
-            lambda t, m, u, d: m + _height(t % (u + d), u, d),
+            "you add min_factor to a triangle that is 1 high: its top lies above 1. The way up "
+            "from min_factor to 1 is 1 - min_factor.",
+            lambda t, m, u, d: m + _factor(t, 0, u, d),
         ),
         (
             "at the top you have min_factor. The top is 1; min_factor is the bottom.",
-            lambda t, m, u, d: m * _height(t % (u + d), u, d),
+            lambda t, m, u, d: m * _factor(t, 0, u, d),
         ),
         (
             "one of your two lines has its bottom at 0. Both have it at min_factor.",
             lambda t, m, u, d: _factor(t, m if t % (u + d) <= u else 0, u, d),
             lambda t, m, u, d: _factor(t, 0 if t % (u + d) <= u else m, u, d),
         ),
-        (
-            "your fall takes as long as the rise. It has its own length, step_size_down.",
-            lambda t, m, u, d: _factor(t, m, u, u),
-        ),
+        ("your fall takes step_size_up steps.", lambda t, m, u, d: _factor(t, m, u, u)),
         ("your rise takes step_size_down steps.", lambda t, m, u, d: _factor(t, m, d, d)),
-        (
-            "you have exchanged step_size_up and step_size_down.",
-            lambda t, m, u, d: _factor(t, m, d, u),
-        ),
+        ("step_size_up and step_size_down are exchanged.", lambda t, m, u, d: _factor(t, m, d, u)),
         (
             "the top comes half-way through the cycle. It comes after {step_size_up} steps.",
             _lifted(lambda T, u, d: 1 - abs(2 * T / (u + d) - 1)),
         ),
         (
-            "the rate falls as steeply as it rose, and does not end at min_factor: the fall has "
-            "its own number of steps, step_size_down.",
+            "the rate falls as steeply as it rose. The fall has its own length, step_size_down.",
             _lifted(lambda T, u, d: 1 - abs(T - u) / u),
             _lifted(lambda T, u, d: max(0, 1 - abs(T - u) / u)),
         ),
@@ -113,12 +106,9 @@ check_factor = exercise(
             _lifted(lambda T, u, d: (T if T <= u else u + d - T) / (u + d)),
         ),
         (
-            "after the top your factor falls to the bottom at once and climbs again. It should "
-            "fall in a straight line: how many steps are left until the end of the cycle?",
+            "after the top your factor is at the bottom at once. How many steps are left until the "
+            "end of the cycle?",
             _lifted(lambda T, u, d: T / u if T <= u else (T - u) / d),
-        ),
-        (
-            "after the top your factor falls to the bottom at once, and stays there.",
             _lifted(lambda T, u, d: T / u if T <= u else 0),
         ),
         (
@@ -136,14 +126,11 @@ check_factor = exercise(
             lambda t, m, u, d: m + (1 - m) * min(1, t / u),
         ),
         (
-            "your cycle is one step too long, as if the bottom between two cycles, or the top, "
-            "counted twice. It has step_size_up + step_size_down steps.",
+            "your cycle is a step too long or too short: a bottom, or a top, counts twice or is "
+            "missing. It has step_size_up + step_size_down steps.",
             lambda t, m, u, d: m + (1 - m) * max(0, _height(t % (u + d + 1), u, d)),
             lambda t, m, u, d: _factor(t, m, u, d + 1),
             lambda t, m, u, d: _factor(t, m, u + 1, d),
-        ),
-        (
-            "your cycle is one step short. It has step_size_up + step_size_down steps.",
             lambda t, m, u, d: _factor(t, m, u, max(d - 1, 1)),
             lambda t, m, u, d: _factor(t, m, max(u - 1, 1), d),
         ),
@@ -166,8 +153,7 @@ check_factor = exercise(
         "scaled": "the highest of your factors is {c}. A factor is the rate over its peak, so at "
         "the top it is 1.",
     },
-    differs="step {i} has {given}, but the triangle has {wanted} there. {step_size_up} steps lead "
-    "up, and {step_size_down} down.",
+    differs="step {i} has {given}, but the triangle has {wanted} there.",
     passed="up and down in straight lines, each in its own number of steps, for ever.",
 )
 
@@ -175,90 +161,63 @@ check_factor = exercise(
 # --- 2. Cycles that end with the run
 
 
-def _pairs(answer: Any, cycles: int, where: str) -> list[tuple[int, int]]:
-    """The answer as pairs of whole numbers, each at least 1; `where` begins the hints."""
-    where = f"{where}you returned {short(answer)}: "
-    form = f"{where}return a list with one pair (up, down) for each cycle."
+def _pairs(answer: Any, cycles: int, who: str) -> list[tuple[int, int]]:
+    """The answer of `who` as pairs of whole numbers, each at least 1, the longest cycle first."""
     try:
-        pairs = [tuple(pair) for pair in answer]
-    except TypeError:
-        raise Mistake(form) from None
-    if any(len(pair) != 2 for pair in pairs):
-        raise Mistake(form)
-    for pair in pairs:
-        try:
-            if any(isinstance(size, bool | np.bool_) for size in pair):
-                raise TypeError
-            sizes = [operator.index(size) for size in pair]
-        except TypeError:
-            raise Mistake(
-                f"{where}step sizes are whole numbers, and {short(pair)} is not. / gives a float "
-                f"and // a whole number."
-            ) from None
-        if min(sizes) < 1:
-            raise Mistake(
-                f"{where}in {short(pair)} the rate does not rise, or does not fall. Each takes at "
-                f"least 1 step."
-            )
+        pairs = [(up, down) for up, down in answer]
+    except (TypeError, ValueError):
+        form = "return a list with one pair (up, down) for each cycle"
+        raise Mistake(f"{who} returned {short(answer)}: {form}.") from None
     if len(pairs) != cycles:
-        raise Mistake(
-            f"{where}there are {len(pairs)} cycles, and {cycles} were asked for."
-            + (" You return the sizes of one; all need theirs." if len(pairs) == 1 else "")
-        )
-    return [(int(up), int(down)) for up, down in pairs]
+        raise Mistake(f"{who} returned {short(answer)}: {cycles} cycles need {cycles} pairs.")
+    whole = [(to_whole(up, who), to_whole(down, who)) for up, down in pairs]
+    if min(map(min, whole)) < 1:
+        raise Mistake(f"{who} returned {short(answer)}: up and down take at least 1 step each.")
+    return whole
 
 
-def _sized(length):
+def _read_sizes(ask: Ask, total_steps: int, cycles: int) -> dict[str, Any]:
+    """What the rules of the text determine, whatever the order of the cycles."""
+    try:
+        answer = ask(total_steps, cycles)
+    except Mistake as error:
+        if isinstance(error.__cause__, ValueError):
+            why = f"{cycles} cycles of at least 2 steps fit into {total_steps} steps"
+            raise Mistake(f"{error}: but {why}.") from error.__cause__
+        raise
+    if total_steps < 2 * cycles:
+        return {"": answer}  # which is to be refused
+    pairs = _pairs(answer, cycles, f"for total_steps={total_steps}, cycles={cycles} {ask.name}")
+    pairs.sort(key=sum, reverse=True)
+    lengths = tuple(up + down for up, down in pairs)
+    return {"end": sum(lengths), "lengths": lengths, "apart": tuple(abs(u - d) for u, d in pairs)}
+
+
+def _sized(length, halves=lambda n: (n // 2, n - n // 2)):
     """Step sizes with their own ``length(i, total_steps, cycles)`` of cycle i."""
 
     def step_sizes(total_steps, cycles):
         if total_steps < 2 * cycles:
             raise ValueError(f"{cycles} cycles of at least 2 steps do not fit into {total_steps}")
-        sizes = [length(i, total_steps, cycles) for i in range(cycles)]
-        return [(n // 2, n - n // 2) for n in sizes]
+        return [halves(length(i, total_steps, cycles)) for i in range(cycles)]
 
     return step_sizes
 
 
-_step_sizes = _sized(lambda i, n, k: n // k + (i < n % k))
+def _length(i: int, total_steps: int, cycles: int) -> int:
+    return total_steps // cycles + (i < total_steps % cycles)
 
 
-def _sizes(ask: Ask, total_steps: int, cycles: int) -> dict[str, Any]:
-    where = f"for total_steps={total_steps}, cycles={cycles} "
-    try:
-        answer = ask(total_steps, cycles)
-    except Mistake as error:
-        if isinstance(error.__cause__, ValueError):
-            why = f"{cycles} cycles of at least 2 steps fit into {total_steps} steps."
-            raise Mistake(f"{error}: but {why}") from error.__cause__
-        raise
-    if total_steps < 2 * cycles:
-        return {"": answer}  # which is to be refused
-    pairs = _pairs(answer, cycles, where)
-    # In any order of the cycles: they are determined by the rules of the text.
-    pairs = sorted(pairs, key=sum, reverse=True)
-    lengths = tuple(sum(pair) for pair in pairs)
-    return {"end": sum(lengths), "lengths": lengths, "apart": tuple(abs(u - d) for u, d in pairs)}
+def _step_sizes(total_steps: int, cycles: int) -> list[tuple[int, int]]:
+    return _sized(_length)(total_steps, cycles)
 
 
 _ENDS = "your last cycle ends at step {given}"
 check_step_sizes = exercise(
     "Exercise 2: ``step_sizes(total_steps, cycles)``, one (up, down) for each cycle.",
-    right=lambda total_steps, cycles: _step_sizes(total_steps, cycles),
-    # The last two do not fit.
-    cases=(
-        (240, 4),
-        (90, 6),
-        (1000, 7),
-        (250, 4),
-        (95, 9),
-        (10, 1),
-        (8, 4),
-        (11, 5),
-        (7, 4),
-        (1, 1),
-    ),
-    read=_sizes,
+    right=_step_sizes,
+    cases=((240, 4), (90, 6), (1000, 7), (250, 4), (95, 9), (10, 1), (8, 4), (7, 4), (1, 1)),
+    read=_read_sizes,
     wrong=(
         (
             _ENDS + ", and the run goes on, up into a cycle that never ends. {total_steps} / "
@@ -269,50 +228,40 @@ check_step_sizes = exercise(
             _ENDS + ", before the run does. You round twice, once for the cycle and once for its "
             "half, and what is left over each time is lost.",
             _sized(lambda i, n, k: n // k // 2 * 2),
+            _sized(_length, lambda n: (n // 2, n // 2)),
         ),
         (
-            _ENDS + ", and the run has {total_steps} steps: rounding up makes the cycles too long "
-            "together. Only some of them get one step more.",
+            _ENDS + ", after the run: rounding up makes the cycles too long together. Only some of "
+            "them get one step more.",
             _sized(lambda i, n, k: -(-n // k)),
+            _sized(_length, lambda n: (-(-n // 2), -(-n // 2))),
         ),
         (
-            _ENDS + ": every cycle is rounded to the nearest by itself, and the sum is whatever "
-            "comes out. Let the sum decide.",
+            _ENDS + ": every cycle is rounded to the nearest by itself. Let their sum decide.",
             _sized(lambda i, n, k: round(n / k)),
         ),
         (
-            _ENDS + ". A run of {total_steps} steps is over after the step number "
-            "{total_steps} - 1; its cycles have {total_steps} steps too.",
-            _sized(lambda i, n, k: (n - 1) // k + (i < (n - 1) % k)),
+            _ENDS + ". A run of {total_steps} steps is over after the step before that number; its "
+            "cycles have {total_steps} steps too.",
+            _sized(lambda i, n, k: _length(i, n - 1, k)),
         ),
         (
-            _ENDS + ": up and down are each as long as a cycle should be. Both together have its "
-            "length.",
-            _sized(lambda i, n, k: 2 * (n // k + (i < n % k))),
+            _ENDS + ": up and down are each as long as a cycle. Both together have its length.",
+            _sized(_length, lambda n: (n, n)),
             _sized(lambda i, n, k: 2 * (n // k)),
         ),
         (_ENDS + ": every cycle is as long as the whole run.", _sized(lambda i, n, k: n)),
         (
-            "the cycles end with the run, but one of them has the whole rest: the lengths are "
-            "{given}. Spread it: a cycle may have one step more than another.",
+            "one cycle has the whole rest: the lengths are {given}. Spread it.",
             _sized(lambda i, n, k: n // k + (i == 0) * (n % k)),
-        ),
-        (
-            "the cycles end with the run, but within a cycle up and down differ by more than one "
-            "step. The length of each is halved.",
-            lambda n, k: [(1, sum(pair) - 1) for pair in _step_sizes(n, k)],
-            lambda n, k: [
-                (sum(pair) // 3, sum(pair) - sum(pair) // 3) for pair in _step_sizes(n, k)
-            ],
         ),
     ),
     differs={
-        "end": "your last cycle ends at step {given}, and the run at {wanted}: all sizes together "
-        "are its steps.",
+        "end": _ENDS + ", and the run at {wanted}: all sizes together are its steps.",
         "lengths": "the cycles end with the run, but they have the lengths {given}. Spread the "
         "rest: a cycle may have one step more than another, and not more.",
-        "apart": "the cycles end with the run, but in some of them up and down differ by more than "
-        "one step.",
+        "apart": "the cycles end with the run, but the numbers of steps up and down differ by "
+        "{given}. They may differ by one step.",
     },
     passed="every step is used, and the last cycle is over when the run is.",
 )
@@ -338,37 +287,20 @@ check_flaws = flaws(
 )
 
 
-def _running(loop="us", shape=None, says=None, every=1):
+def _running(loop="us", shape=lambda half, _: Cyclical(0.1, half), says=lambda x: x[-1], keep=1):
     """A run in which any part can be made wrong; u: update, s: scheduler.step."""
 
     def run(start, peak, seed, epochs, batches, cycles):
         optimizer, update, loss = start(peak, seed)
-        half, steps = epochs * batches // (2 * cycles), epochs * batches
-        scheduler = LambdaLR(optimizer, shape(half, batches) if shape else Cyclical(0.1, half))
-        losses = []
+        steps, losses = epochs * batches, []
+        scheduler = LambdaLR(optimizer, shape(steps // (2 * cycles), batches))
         for t in range(1, steps + 1):
             for action in loop:
                 update() if action == "u" else scheduler.step()
-            if t % (batches if every == "epoch" else every) == 0:
+            if t % (keep or batches) == 0:
                 losses.append(loss())
-        return says(losses) if says else losses[-1]
+        return says(losses)
 
-    return run
-
-
-def _observed(
-    ask: Ask, peak: float, seed: int, epochs: int, batches: int, cycles: int, momentum: float
-) -> dict[str, Any]:
-    run = one_run(ask, peak, seed, epochs, batches, cycles, momentum=momentum)
-    rates = run["applied"]
-    if run["updates"] == epochs * batches and epochs > 1 and np.ptp(rates):
-        stairs = rates.reshape(epochs, batches) / peak
-        if np.allclose(stairs, stairs[:, :1]):
-            raise Mistake(
-                f"the rate changed only once per epoch: {rates.size} updates saw {epochs} rates "
-                f"between {stairs.min():.2f} and {stairs.max():.2f} times the peak. Step the "
-                f"scheduler after every update, in the inner loop."
-            )
     return run
 
 
@@ -377,7 +309,7 @@ check_run = exercise(
     right=_running(),
     names=("peak", "seed", "epochs", "batches", "cycles", "_momentum"),
     cases=((0.5, 3, 6, 4, 2, 0.0), (0.25, 8, 5, 6, 3, 0.5), (2.0, 1, 1, 8, 1, 0.0)),
-    read=_observed,
+    read=one_run,
     noun="run",
     wrong=(
         (
@@ -386,51 +318,33 @@ check_run = exercise(
         ),
         (
             "the factor was applied twice. Is there more than one scheduler?",
-            _running(shape=lambda n, _: lambda t: Cyclical(0.1, n)(t) ** 2),
+            _running(shape=lambda half, _: Cyclical(0.1, half) * Cyclical(0.1, half)),
         ),
         (
             "the cycles begin at the top. They begin and end at the bottom.",
-            _running(shape=lambda n, _: lambda t: 1.1 - Cyclical(0.1, n)(t)),
+            _running(shape=lambda half, _: lambda t: 1.1 - Cyclical(0.1, half)(t)),
         ),
         (
             "each cycle is half as high as the one before. Every one is to reach the peak.",
-            _running(shape=lambda n, _: Cyclical(0.1, n, mode="triangular2")),
+            _running(shape=lambda half, _: Cyclical(0.1, half, mode="triangular2")),
         ),
         (
             "half a cycle takes as long as a whole one should. A cycle is up and down.",
-            _running(shape=lambda n, _: Cyclical(0.1, 2 * n)),
+            _running(shape=lambda half, _: Cyclical(0.1, 2 * half)),
         ),
         (
-            "half a cycle has a number of epochs that does not depend on the run. How many steps "
-            "has it, if `cycles` cycles fill the run?",
+            "the length of your cycles does not depend on the length of the run. How many steps "
+            "has half a cycle, if {cycles} cycles fill the run?",
             _running(shape=lambda _, batches: Cyclical(0.1, 2 * batches)),
             _running(shape=lambda _, batches: Cyclical(0.1, batches)),
         ),
         (
             "the bottom of your cycles is not a tenth of the peak.",
-            *(
-                _running(shape=lambda n, _, low=low: Cyclical(low, n))
-                for low in (0, 0.01, 0.2, 0.25, 0.5)
-            ),
+            *(_running(shape=lambda n, _, low=x: Cyclical(low, n)) for x in (0, 0.01, 0.2, 0.25)),
         ),
-        (
-            "the updates are right, but you return the lowest of several losses. The fixed runs "
-            "are judged by their last.",
-            _running(says=min),
-            _running(says=min, every="epoch"),
-        ),
-        (
-            "the updates are right, but you return the mean of several losses. The fixed runs are "
-            "judged by their last.",
-            _running(says=np.mean),
-            _running(says=np.mean, every="epoch"),
-        ),
-        (
-            "the updates are right, but you return a loss from before the end of the run. The last "
-            "update counts too.",
-            _running(says=lambda losses: losses[-2]),
-            _running(says=lambda losses: losses[0]),
-        ),
+        (LOWEST, _running(says=min), _running(says=min, keep=0)),
+        (MEAN, _running(says=np.mean), _running(says=np.mean, keep=0)),
+        (BEFORE, _running(says=lambda x: x[-2]), _running(says=lambda x: x[0])),
     ),
     say={
         "applied": OF_A_NOISY_RUN
@@ -439,15 +353,10 @@ check_run = exercise(
             "the cycles, max_lr, and a tenth of it is the bottom, base_lr."
         }
     },
-    differs={
-        "updates": "the run made {given} updates. It has epochs * batches = {wanted}.",
+    differs=DIFFERS
+    | {
         "applied": "update {i} used the rate {given}, but whole cycles between a tenth of the peak "
         "and the peak have {wanted} there.",
-        "momentum": "the rates are right, but the optimizer was built with the momentum {wanted}, "
-        "and update {i} used {given}. The fixed runs have none of that. CyclicLR sets the momentum "
-        "unless it is told cycle_momentum=False.",
-        "returned": "the updates are right, but you returned {given}, and loss() is {wanted} after "
-        "the last of them.",
     },
     passed="whole cycles, stepped after every update, nothing else moved, judged at the end.",
 )
@@ -475,27 +384,13 @@ def six_runs() -> dict[str, np.ndarray]:
     }
 
 
-_PAIRS = {
-    "AF": "A ends with a fall, at a fourth of its peak, and F at its usual rate. Which of them has "
-    "less noise at its end?",
-    "FD": "F ends at its mean rate, and D at the peak, in the middle of a cycle. The noise at the "
-    "end is that of the rates there.",
-    "DC": "both end at the peak. Which of them has been near it for longer?",
-    "EA": "both end with a fall to the bottom. Which fall has more steps in which to forget the "
-    "noise of the top?",
-    "BE": "both end with a fall to the bottom. Which fall is the longer one?",
+_NEIGHBOURS = {
+    "AF": "which of them ends at the lower rates, and so with less noise?",
+    "FD": "F ends at its mean rate. Where in a cycle does D end?",
+    "DC": "both end at the top. Which of them has been near it for longer?",
+    "EA": "both end with a fall. Which fall has more steps to forget the noise of the top?",
+    "BE": "both end with a fall. Which fall has more steps to forget the noise of the top?",
 }
-
-
-def _read_order(ask: Ask) -> dict[str, bool]:
-    answer = ask()
-    letters = [str(x).strip().upper() for x in answer] if hasattr(answer, "__iter__") else []
-    letters = [letter for letter in letters if letter not in ("", ",")]
-    if sorted(letters) != list("ABCDEF"):
-        raise Mistake(f"return the six letters, each once, such as 'ABCDEF', not {short(answer)}.")
-    if letters == _order()[::-1]:
-        raise Mistake("that is the order from the highest loss to the lowest.")
-    return {a + b: letters.index(a) < letters.index(b) for a, b in _PAIRS}
 
 
 def _order() -> list[str]:
@@ -503,24 +398,34 @@ def _order() -> list[str]:
     return sorted(losses, key=losses.__getitem__)
 
 
+def _read_order(ask: Ask) -> dict[str, bool]:
+    answer = ask()
+    order = "".join(map(str, answer)) if isinstance(answer, list | tuple) else str(answer)
+    order = "".join(filter(str.isalpha, order.upper()))
+    if sorted(order) != list("ABCDEF"):
+        raise Mistake(f"return the six letters, each once, such as 'ABCDEF', not {short(answer)}.")
+    if [*order[::-1]] == _order():
+        raise Mistake("that is the order from the highest loss to the lowest.")
+    return {a + b: order.index(a) < order.index(b) for a, b in _NEIGHBOURS}
+
+
 check_order = exercise(
-    "Exercise 5a: ``order()``, six orders of the same rates from the lowest final loss upwards.",
+    "Exercise 5a: ``order()``, six runs from the lowest final loss to the highest.",
     right=_order,
     cases=((),),
     read=_read_order,
     differs={
-        pair: f"{pair[0]} and {pair[1]} stand the wrong way round: {hint}"
-        for pair, hint in _PAIRS.items()
+        pair: f"{pair[0]} and {pair[1]} have changed places: {hint}"
+        for pair, hint in _NEIGHBOURS.items()
     },
-    passed="what comes last counts, and each rise undoes a part of the fall before it.",
+    passed="the same rates, and what comes last decides.",
 )
 
 
 @checker()
 def check_two_cycles(two_cycles: Callable[[], Any], steps: int = 300) -> None:
-    """Exercise 5b: two cycles that end lower than one that rises and falls for half the run."""
-    pairs = _pairs(call(two_cycles), 2, "")
-    (up, down), (again, last) = pairs
+    """Exercise 5b: two cycles that end lower than one, which rises and falls for half the run."""
+    (up, down), (again, last) = pairs = _pairs(call(two_cycles), 2, "two_cycles")
     if (end := sum(map(sum, pairs))) != steps:
         raise Mistake(f"your second cycle ends at step {end}, and the run at {steps}.")
     if (least := min(map(min, pairs))) < steps // 20:
@@ -530,8 +435,8 @@ def check_two_cycles(two_cycles: Callable[[], Any], steps: int = 300) -> None:
     if score >= one:
         given, wanted = apart(score, one, 3)
         raise Mistake(
-            f"your two cycles end at {given} times the best loss, and one cycle at {wanted}. Your "
-            f"rate is at its peak for the last time at step {steps - last}, and {last} steps are "
-            f"left in which that noise is forgotten. The one cycle has {steps // 2}."
+            f"with its best peak, your run ends at {given} times the best loss, and one cycle at "
+            f"{wanted}. Your rate is at its peak for the last time at step {steps - last}, and "
+            f"{last} steps are left to forget that noise. The one cycle has {steps // 2}."
         )
     passed(f"your two cycles end at {score:.2f} times the best loss, and one cycle at {one:.2f}.")

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim import Optimizer
 
@@ -20,6 +21,19 @@ IDLE = "the run made no update, so no rate was applied. Call update() once for e
 OF_A_NOISY_RUN = OF_A_RUN | {
     "early": "every rate came one step early. Call update() first and scheduler.step() after it.",
 }
+# The same of what else may be wrong: what `differs` may hold, and hints for rows of a table.
+DIFFERS = {
+    "updates": "the run made {given} updates. It has epochs * batches = {wanted}.",
+    "momentum": "the rates are right, but the optimizer was built with the momentum {wanted}, and "
+    "update {i} used {given}. The fixed runs have none of that. torch's scheduler sets the "
+    "momentum unless it is told cycle_momentum=False.",
+    "returned": "the updates are right, but you returned {given}, and loss() is {wanted} after the "
+    "last of them.",
+}
+LOWEST, MEAN, BEFORE = (
+    f"the updates are right, but you return {what}. The fixed runs are judged by their last loss."
+    for what in ("the lowest of several losses", "the mean of several losses", "an earlier loss")
+)
 
 
 def start(peak: float, seed: int, batch_size: int = 16) -> Run:
@@ -50,12 +64,14 @@ def made_up_loss(updates: int) -> float:
     return 1 / (1 + updates) + 0.5 * random.Random(f"loss {updates}").random()
 
 
-def one_run(ask: Ask, peak: float, seed: int, *rest: Any, momentum: float) -> dict[str, Any]:
-    """What ``run(start, peak, seed, *rest)`` did, in one run whose optimizer has a `momentum`.
+def one_run(ask: Ask, *case: Any) -> dict[str, Any]:
+    """Reads what ``run(start, peak, seed, epochs, batches, …)`` did, in one run.
 
-    Its parts are the updates made, the rates and the momenta they applied, and what it returned,
-    where every loss is made up.
+    The parts are the updates made, the rates and momenta they applied, and what was returned,
+    where every loss is made up. The last entry of a case is the momentum of the optimizer.
     """
+    *told, momentum = case
+    peak, seed, epochs, batches = told[:4]
     runs = Runs(10_000, "calls of what it was given", IDLE)
 
     def start(peak: float, seed: int) -> Run:
@@ -65,7 +81,7 @@ def one_run(ask: Ask, peak: float, seed: int, *rest: Any, momentum: float) -> di
         loss = run.noted("loss", lambda: made_up_loss(run.updates))
         return optimizer, run.noted("update", lambda: optimizer.step()), loss
 
-    answer = runs.let(ask, start, peak, seed, *rest)
+    answer = runs.let(ask, start, *told)
     if not runs.begun:
         raise Mistake("no run was begun. Begin it by start(peak, seed).")
     if len(runs.used) > 1:
@@ -81,12 +97,25 @@ def one_run(ask: Ask, peak: float, seed: int, *rest: Any, momentum: float) -> di
             "optimizer.step() was called by itself, without a gradient. update() computes one and "
             "makes the step."
         )
+    _expect_changes_within_epochs(run.rates / peak, epochs, batches)
     return {
         "updates": run.updates,
         "applied": run.rates,
         "momentum": run.momenta,
         "returned": to_number(answer, ask.name),
     }
+
+
+def _expect_changes_within_epochs(factors: np.ndarray, epochs: int, batches: int) -> None:
+    """Raise Mistake if the factors of a run change, and only where an epoch ends."""
+    if factors.size == epochs * batches and epochs > 1 and np.ptp(factors):
+        stairs = factors.reshape(epochs, batches)
+        if np.allclose(stairs, stairs[:, :1]):
+            raise Mistake(
+                f"the rate changed only once per epoch: {factors.size} updates saw {epochs} rates "
+                f"between {factors.min():.2f} and {factors.max():.2f} times the peak. Step the "
+                f"scheduler after every update, in the inner loop."
+            )
 
 
 seal(__name__)
