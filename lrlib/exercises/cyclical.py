@@ -41,11 +41,99 @@ def _factor(t: int, min_factor: float, step_size_up: int, step_size_down: int) -
     return min_factor + (1 - min_factor) * _height(T_cur, step_size_up, step_size_down)
 
 
-def _lifted(height):
-    """A factor with its own ``height(T_cur, up, down)``."""
-    return lambda t, m, u, d: m + (1 - m) * height(t % (u + d), u, d)
+def _of(height):
+    """A factor with its own ``height(h, T_cur, up, down)``, where h is right."""
+    return lambda t, m, u, d: m + (1 - m) * height(_factor(t, 0, u, d), t % (u + d), u, d)
 
 
+_NO_TRIANGLES = (
+    ("your cycles begin at the top. They begin at min_factor.", _of(lambda h, T, u, d: 1 - h)),
+    ("your factor falls to 0. Where is min_factor?", lambda t, m, u, d: _factor(t, 0, u, d)),
+    (
+        "you cut the triangle off at min_factor, which it should only touch: the way up is "
+        "1 - min_factor.",
+        lambda t, m, u, d: max(m, _factor(t, 0, u, d)),
+    ),
+    (
+        "you add min_factor to a triangle that is 1 high: its top lies above 1. The way up from "
+        "min_factor to 1 is 1 - min_factor.",
+        lambda t, m, u, d: m + _factor(t, 0, u, d),
+    ),
+    (
+        "at the top you have min_factor. The top is 1; min_factor is the bottom.",
+        lambda t, m, u, d: m * _factor(t, 0, u, d),
+    ),
+    (
+        "one of your two lines has its bottom at 0. Both have it at min_factor.",
+        lambda t, m, u, d: _factor(t, m if t % (u + d) <= u else 0, u, d),
+        lambda t, m, u, d: _factor(t, 0 if t % (u + d) <= u else m, u, d),
+    ),
+    ("your fall takes as long as the rise.", lambda t, m, u, d: _factor(t, m, u, u)),
+    ("your rise takes step_size_down steps.", lambda t, m, u, d: _factor(t, m, d, d)),
+    ("you exchange step_size_up and step_size_down.", lambda t, m, u, d: _factor(t, m, d, u)),
+    (
+        "the top comes half-way through the cycle. It comes after {step_size_up} steps.",
+        _of(lambda h, T, u, d: 1 - abs(2 * T / (u + d) - 1)),
+    ),
+    (
+        "the rate falls as steeply as it rose. The fall has its own length, step_size_down.",
+        _of(lambda h, T, u, d: 1 - abs(T - u) / u),
+        _of(lambda h, T, u, d: max(0, 1 - abs(T - u) / u)),
+    ),
+    (
+        "at the top your factor jumps. The steps of the fall count from there.",
+        _of(lambda h, T, u, d: h if T <= u else 1 - T / d),
+        _of(lambda h, T, u, d: h if T <= u else max(0, 1 - T / d)),
+    ),
+    (
+        "you divide by the length of the whole cycle. Up and down have their own.",
+        _of(lambda h, T, u, d: h if T <= u else 1 - (T - u) / (u + d)),
+        _of(lambda h, T, u, d: h if T <= u else (u + d - T) / (u + d)),
+        _of(lambda h, T, u, d: (T if T <= u else u + d - T) / (u + d)),
+    ),
+    (
+        "after the top your factor is at the bottom at once. How many steps are left until the end "
+        "of the cycle?",
+        _of(lambda h, T, u, d: h if T <= u else (T - u) / d),
+        _of(lambda h, T, u, d: h if T <= u else 0),
+    ),
+    (
+        "your rate only rises, and then falls in one step.",
+        _of(lambda h, T, u, d: T / (u + d)),
+        lambda t, m, u, d: m + (1 - m) * (t % u / u),
+    ),
+    (
+        "you have one cycle only. After step_size_up + step_size_down steps the next begins.",
+        lambda t, m, u, d: m + (1 - m) * _height(t, u, d),
+        lambda t, m, u, d: m + (1 - m) * max(0, _height(t, u, d)),
+    ),
+    ("you stay at the top. Where is the fall?", lambda t, m, u, d: m + (1 - m) * min(1, t / u)),
+    (
+        "your cycle is a step too long or too short: a bottom, or a top, counts twice or is "
+        "missing. It has step_size_up + step_size_down steps.",
+        lambda t, m, u, d: m + (1 - m) * max(0, _height(t % (u + d + 1), u, d)),
+        lambda t, m, u, d: _factor(t, m, u, d + 1),
+        lambda t, m, u, d: _factor(t, m, u + 1, d),
+        lambda t, m, u, d: _factor(t, m, u, max(d - 1, 1)),
+        lambda t, m, u, d: _factor(t, m, max(u - 1, 1), d),
+    ),
+    (
+        "the top comes twice. np.linspace(a, b, n) has both ends, and so n - 1 steps.",
+        lambda t, m, u, d: np.append(np.linspace(m, 1, u), np.linspace(1, m, d))[t % (u + d)],
+    ),
+    (
+        "your factor jumps between two values: // drops the fraction. Divide with /.",
+        _of(lambda h, T, u, d: T // u if T <= u else (u + d - T) // d),
+    ),
+    (
+        "every cycle is half as high as the one before. That is triangular2; here all reach 1.",
+        lambda t, m, u, d: Cyclical(m, u, d, "triangular2")(t),
+    ),
+    (
+        "up and down are half cosines. Straight lines are wanted.",
+        _of(lambda h, T, u, d: (1 - math.cos(math.pi * h)) / 2),
+    ),
+)
 check_factor = exercise(
     "Exercise 1: ``factor(t, min_factor, step_size_up, step_size_down)``, the triangle.",
     right=_factor,
@@ -53,100 +141,7 @@ check_factor = exercise(
     far=((20_001, 0.25, 8, 4), (120_006, 0.25, 8, 4)),
     read=over(lambda _, up, down: range(3 * (up + down) + 3)),
     rules_out="lrlib",
-    wrong=(
-        (
-            "your cycles begin at the top. They begin and end at min_factor.",
-            _lifted(lambda T, u, d: 1 - _height(T, u, d)),
-        ),
-        (
-            "your factor falls to 0, and min_factor does not appear in it.",
-            lambda t, m, u, d: _factor(t, 0, u, d),
-        ),
-        (
-            "you cut the triangle off at min_factor, which it should only touch: the way up is "
-            "1 - min_factor.",
-            lambda t, m, u, d: max(m, _factor(t, 0, u, d)),
-        ),
-        (
-            "you add min_factor to a triangle that is 1 high: its top lies above 1. The way up "
-            "from min_factor to 1 is 1 - min_factor.",
-            lambda t, m, u, d: m + _factor(t, 0, u, d),
-        ),
-        (
-            "at the top you have min_factor. The top is 1; min_factor is the bottom.",
-            lambda t, m, u, d: m * _factor(t, 0, u, d),
-        ),
-        (
-            "one of your two lines has its bottom at 0. Both have it at min_factor.",
-            lambda t, m, u, d: _factor(t, m if t % (u + d) <= u else 0, u, d),
-            lambda t, m, u, d: _factor(t, 0 if t % (u + d) <= u else m, u, d),
-        ),
-        ("your fall takes step_size_up steps.", lambda t, m, u, d: _factor(t, m, u, u)),
-        ("your rise takes step_size_down steps.", lambda t, m, u, d: _factor(t, m, d, d)),
-        ("step_size_up and step_size_down are exchanged.", lambda t, m, u, d: _factor(t, m, d, u)),
-        (
-            "the top comes half-way through the cycle. It comes after {step_size_up} steps.",
-            _lifted(lambda T, u, d: 1 - abs(2 * T / (u + d) - 1)),
-        ),
-        (
-            "the rate falls as steeply as it rose. The fall has its own length, step_size_down.",
-            _lifted(lambda T, u, d: 1 - abs(T - u) / u),
-            _lifted(lambda T, u, d: max(0, 1 - abs(T - u) / u)),
-        ),
-        (
-            "at the top your factor jumps. The steps of the fall count from there: T_cur - "
-            "step_size_up of them are done.",
-            _lifted(lambda T, u, d: T / u if T <= u else 1 - T / d),
-            _lifted(lambda T, u, d: T / u if T <= u else max(0, 1 - T / d)),
-        ),
-        (
-            "you divide by the length of the whole cycle. Up and down have their own.",
-            _lifted(lambda T, u, d: T / u if T <= u else 1 - (T - u) / (u + d)),
-            _lifted(lambda T, u, d: T / u if T <= u else (u + d - T) / (u + d)),
-            _lifted(lambda T, u, d: (T if T <= u else u + d - T) / (u + d)),
-        ),
-        (
-            "after the top your factor is at the bottom at once. How many steps are left until the "
-            "end of the cycle?",
-            _lifted(lambda T, u, d: T / u if T <= u else (T - u) / d),
-            _lifted(lambda T, u, d: T / u if T <= u else 0),
-        ),
-        (
-            "your rate only rises, and then falls in one step.",
-            _lifted(lambda T, u, d: T / (u + d)),
-            lambda t, m, u, d: m + (1 - m) * (t % u / u),
-        ),
-        (
-            "you have one cycle only. After step_size_up + step_size_down steps the next begins.",
-            lambda t, m, u, d: m + (1 - m) * _height(t, u, d),
-            lambda t, m, u, d: m + (1 - m) * max(0, _height(t, u, d)),
-        ),
-        (
-            "your rate rises and stays at the top. Where is the fall?",
-            lambda t, m, u, d: m + (1 - m) * min(1, t / u),
-        ),
-        (
-            "your cycle is a step too long or too short: a bottom, or a top, counts twice or is "
-            "missing. It has step_size_up + step_size_down steps.",
-            lambda t, m, u, d: m + (1 - m) * max(0, _height(t % (u + d + 1), u, d)),
-            lambda t, m, u, d: _factor(t, m, u, d + 1),
-            lambda t, m, u, d: _factor(t, m, u + 1, d),
-            lambda t, m, u, d: _factor(t, m, u, max(d - 1, 1)),
-            lambda t, m, u, d: _factor(t, m, max(u - 1, 1), d),
-        ),
-        (
-            "your factor jumps between two values: // drops the fraction. Divide with /.",
-            _lifted(lambda T, u, d: T // u if T <= u else (u + d - T) // d),
-        ),
-        (
-            "every cycle is half as high as the one before. That is triangular2; here all reach 1.",
-            lambda t, m, u, d: Cyclical(m, u, d, "triangular2")(t),
-        ),
-        (
-            "up and down are half cosines. Straight lines are wanted.",
-            _lifted(lambda T, u, d: (1 - math.cos(math.pi * _height(T, u, d))) / 2),
-        ),
-    ),
+    wrong=_NO_TRIANGLES,
     say={
         "early": "you are one step ahead. Step 0 is at the bottom.",
         "late": "you are one step late. Step 0 is at the bottom, and step 1 is already above it.",
@@ -358,7 +353,7 @@ check_run = exercise(
         "applied": "update {i} used the rate {given}, but whole cycles between a tenth of the peak "
         "and the peak have {wanted} there.",
     },
-    passed="whole cycles, stepped after every update, nothing else moved, judged at the end.",
+    passed="whole cycles, stepped after every update.",
 )
 
 
