@@ -68,6 +68,13 @@ _NO_TRIANGLES = (
         lambda t, m, u, d: _factor(t, m if t % (u + d) <= u else 0, u, d),
         lambda t, m, u, d: _factor(t, 0 if t % (u + d) <= u else m, u, d),
     ),
+    (
+        "one of your two lines has another height than 1 - min_factor.",
+        lambda t, m, u, d: (lambda T: m + T / u if T < u else _factor(T, m, u, d))(t % (u + d)),
+        lambda t, m, u, d: (lambda T: _factor(T, m, u, d) if T < u else 1 - m * (T - u) / d)(
+            t % (u + d)
+        ),
+    ),
     ("your fall takes as long as the rise.", lambda t, m, u, d: _factor(t, m, u, u)),
     ("your rise takes step_size_down steps.", lambda t, m, u, d: _factor(t, m, d, d)),
     ("you exchange step_size_up and step_size_down.", lambda t, m, u, d: _factor(t, m, d, u)),
@@ -83,6 +90,7 @@ _NO_TRIANGLES = (
     (
         "at the top your factor jumps. The steps of the fall count from there.",
         _of(lambda h, T, u, d: h if T <= u else 1 - T / d),
+        _of(lambda h, T, u, d: h if T < u else 1 - T / d),
         _of(lambda h, T, u, d: h if T <= u else max(0, 1 - T / d)),
     ),
     (
@@ -95,6 +103,7 @@ _NO_TRIANGLES = (
         "after the top your factor is at the bottom at once. How many steps are left until the end "
         "of the cycle?",
         _of(lambda h, T, u, d: h if T <= u else (T - u) / d),
+        _of(lambda h, T, u, d: h if T < u else (T - u) / d),
         _of(lambda h, T, u, d: h if T <= u else 0),
     ),
     (
@@ -157,7 +166,7 @@ check_factor = exercise(
 
 
 def _pairs(answer: Any, cycles: int, who: str) -> list[tuple[int, int]]:
-    """The answer of `who` as pairs of whole numbers, each at least 1, the longest cycle first."""
+    """The answer of `who` as pairs of whole numbers, each at least 1."""
     try:
         pairs = [(up, down) for up, down in answer]
     except (TypeError, ValueError):
@@ -183,9 +192,12 @@ def _read_sizes(ask: Ask, total_steps: int, cycles: int) -> dict[str, Any]:
     if total_steps < 2 * cycles:
         return {"": answer}  # which is to be refused
     pairs = _pairs(answer, cycles, f"for total_steps={total_steps}, cycles={cycles} {ask.name}")
-    pairs.sort(key=sum, reverse=True)
-    lengths = tuple(up + down for up, down in pairs)
-    return {"end": sum(lengths), "lengths": lengths, "apart": tuple(abs(u - d) for u, d in pairs)}
+    lengths = [up + down for up, down in pairs]
+    return {
+        "end": sum(lengths),
+        "shortest and longest": (min(lengths), max(lengths)),
+        "halves": max(abs(up - down) for up, down in pairs) <= 1,
+    }
 
 
 def _sized(length, halves=lambda n: (n // 2, n - n // 2)):
@@ -203,14 +215,10 @@ def _length(i: int, total_steps: int, cycles: int) -> int:
     return total_steps // cycles + (i < total_steps % cycles)
 
 
-def _step_sizes(total_steps: int, cycles: int) -> list[tuple[int, int]]:
-    return _sized(_length)(total_steps, cycles)
-
-
 _ENDS = "your last cycle ends at step {given}"
 check_step_sizes = exercise(
     "Exercise 2: ``step_sizes(total_steps, cycles)``, one (up, down) for each cycle.",
-    right=_step_sizes,
+    right=lambda total_steps, cycles: _sized(_length)(total_steps, cycles),
     cases=((240, 4), (90, 6), (1000, 7), (250, 4), (95, 9), (10, 1), (8, 4), (7, 4), (1, 1)),
     read=_read_sizes,
     wrong=(
@@ -247,16 +255,16 @@ check_step_sizes = exercise(
         ),
         (_ENDS + ": every cycle is as long as the whole run.", _sized(lambda i, n, k: n)),
         (
-            "one cycle has the whole rest: the lengths are {given}. Spread it.",
+            "one cycle has the whole rest: the shortest and longest have {given} steps. Spread it.",
             _sized(lambda i, n, k: n // k + (i == 0) * (n % k)),
         ),
     ),
     differs={
         "end": _ENDS + ", and the run at {wanted}: all sizes together are its steps.",
-        "lengths": "the cycles end with the run, but they have the lengths {given}. Spread the "
-        "rest: a cycle may have one step more than another, and not more.",
-        "apart": "the cycles end with the run, but the numbers of steps up and down differ by "
-        "{given}. They may differ by one step.",
+        "shortest and longest": "the cycles end with the run, but the shortest and the longest "
+        "have {given} steps. Spread the rest: a cycle may have one step more than another.",
+        "halves": "the cycles are right, but in some of them up and down differ by more than one "
+        "step.",
     },
     passed="every step is used, and the last cycle is over when the run is.",
 )
@@ -326,6 +334,10 @@ check_run = exercise(
         (
             "half a cycle takes as long as a whole one should. A cycle is up and down.",
             _running(shape=lambda half, _: Cyclical(0.1, 2 * half)),
+        ),
+        (
+            "half a cycle has as many steps as it should have epochs.",
+            _running(shape=lambda half, batches: Cyclical(0.1, max(1, half // batches))),
         ),
         (
             "the length of your cycles does not depend on the length of the run. How many steps "

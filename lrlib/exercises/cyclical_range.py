@@ -97,19 +97,14 @@ def _bounds(smooth, base=None, top=None, says=lambda rates, i, j: (rates[i], rat
 def _read(ask: Ask, test: RangeTest, noise: float, tail: bool, seed: int) -> dict[str, Any]:
     """Two rates, in three digits; one that is near enough to the right one counts as that."""
     n = None if tail else test.diverged()
-    refused = noise > 0 and test is TOO_HIGH  # without noise the kit looks for the ValueError
     try:
         answer = ask(test.rates[:n], test.losses(noise, seed)[:n])
     except (Mistake, ValueError) as error:
-        if not isinstance(error.__cause__ or error, ValueError):
-            raise
-        if refused:
-            return {"under noise": True}
-        if test is TOO_HIGH:
+        if test is TOO_HIGH and noise and isinstance(error.__cause__ or error, ValueError):
+            return {"under noise": "a ValueError"}
+        if test is TOO_HIGH or not isinstance(error.__cause__, ValueError):
             raise
         raise Mistake(f"{error}: but here the loss does fall.") from error.__cause__
-    if refused:
-        return {"under noise": False}
     try:
         base, top = answer
     except (TypeError, ValueError):
@@ -140,7 +135,7 @@ _NOISE = (
     "A single reading can lie far off: judge by the mean of enough neighbours, and take the start "
     "and the lowest loss from these means too."
 )
-_RISES = "the test began too high: no mean lies a tenth below the start. Raise a ValueError."
+_RISES = "the test began too high, yet you returned {given}: raise a ValueError under noise too."
 _WIDTHS = (25, 31, 41, 51, 61, 81, 101)
 check_bounds = exercise(
     "Exercise 3: ``bounds(rates, losses)``, base_lr and max_lr read off a range test.",
@@ -240,7 +235,14 @@ check_bounds = exercise(
             "neighbours.",
             *(_bounds(_means(width, width)) for width in (70, 80, 90, 100, 120)),
         ),
-        (_NOISE, _bounds(_means(0, 0))),
+        (
+            "your base_lr is a fraction of max_lr, the chapter's other rule. Here both are read off "
+            "the curve.",
+            *(_bounds(_CENTRED, says=lambda r, _, j, c=c: (r[j] / c, r[j])) for c in (3, 4)),
+            _bounds(_CENTRED, top=_LOWEST, says=lambda r, _, j: (r[j] / 4, r[j])),
+        ),
+        # It refuses as it should, or a learner who does not would seem to average too little.
+        (_NOISE, lambda r, x: (_bounds(_CENTRED)(r, x), _bounds(_means(0, 0))(r, x))[1]),
     ),
     differs={
         "clean": "you returned {given}, and the loss has come a fifth and four fifths of the way "

@@ -186,6 +186,8 @@ def _unused(answers: Answers, part: str, failed: list[int], _: Any) -> Found:
     """The argument whose change changes the right answer, and never the learner's."""
     made, cases = answers.exercise, answers.cases
     for k, name in enumerate(made.inputs(cases[0]) if len(cases) > 1 else ()):
+        if name.startswith("_"):
+            continue
         tried = 0
         for i, case in enumerate(cases):
             value = cases[(i + 1) % len(cases)][k]
