@@ -236,7 +236,7 @@ check_bounds = exercise(
             *(_bounds(_means(width, width)) for width in (70, 80, 90, 100, 120)),
         ),
         (
-            "your base_lr is a fraction of max_lr, the chapter's other rule. Here both are read off "
+            "your base_lr is a fraction of max_lr, the other rule. Here both are read off "
             "the curve.",
             *(_bounds(_CENTRED, says=lambda r, _, j, c=c: (r[j] / c, r[j])) for c in (3, 4)),
             _bounds(_CENTRED, top=_LOWEST, says=lambda r, _, j: (r[j] / 4, r[j])),
