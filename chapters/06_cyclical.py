@@ -696,7 +696,7 @@ trace.assert_matches(shape, peak=0.04)
 # In `exercises/06_cyclical/`:
 #
 # 1. the triangle from its formula; 2. cycles that end with the run; 3. two bounds from a range test; 4. what is
-# wrong with this comparison? 5. momentum against the rate, through a crash.
+# wrong with this comparison? 5. what rising again costs.
 #
 # ## References
 #

@@ -217,6 +217,8 @@ def _unused(answers: Answers, part: str, failed: list[int], _: Any) -> Found:
         text = "your answer is the same in all cases, whatever the arguments."
         return _literal(_beside(answers, part, failed, text)), "same everywhere"
     for k, name in enumerate(made.inputs(cases[0]) if len(cases) > 1 else ()):
+        if name.startswith("_"):
+            continue
         tried = 0
         for i, case in enumerate(cases):
             value = cases[(i + 1) % len(cases)][k]
@@ -296,7 +298,8 @@ def _difference(answers: Answers, part: str, failed: list[int]) -> Mistake:
     """The first place that differs."""
     made, i = answers.exercise, failed[0]
     text = made.where(answers.cases[i]) + _place(answers, part, i)
-    if right := len(answers.cases) - len(failed):
+    wrong = {k for places in answers.places().values() for k in places}
+    if right := len(answers.cases) - len(wrong):
         text += f" ({right} of the {len(answers.cases)} {made.noun}s that are checked are right.)"
     return Mistake(text)
 

@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Five exercises, 13 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Five exercises, 15 points. Core: exercises 1, 4 and 5, 48 minutes; all: 85 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import matplotlib.pyplot as plt
@@ -15,7 +18,7 @@ from lrlib.lab import figures
 figures.use_style()
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. The triangle of a step (2 points)
+# ## 1. The triangle of a step (core, 2 points, 8 minutes)
 #
 # The triangular policy begins at the bottom, with the factor `min_factor`. It climbs in a straight line to 1
 # in `step_size_up` steps, falls in a straight line back to `min_factor` in `step_size_down` steps, and begins
@@ -47,7 +50,7 @@ from lrlib.exercises.cyclical import check_factor
 check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "sizes-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. Cycles that end with the run (2 points)
+# ## 2. Cycles that end with the run (2 points, 12 minutes)
 #
 # A run has `total_steps` steps and is to see `cycles` cycles. If they are all alike, a rest is left over, and
 # the run stops on the way up. So let them differ by a step. Return a list of pairs
@@ -57,7 +60,8 @@ check_factor(factor)
 # - no cycle is more than one step longer than another;
 # - within a cycle, up and down differ by at most one step.
 #
-# Sizes are whole numbers, at least 1. If the cycles do not fit, raise a `ValueError`.
+# Sizes are whole numbers, at least 1. If the cycles do not fit, raise a `ValueError`. The first point is for
+# the first of the three.
 
 
 # %% nbgrader={"grade": false, "grade_id": "sizes", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -72,13 +76,18 @@ def step_sizes(total_steps, cycles):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "sizes-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "sizes-end-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.cyclical import check_step_sizes
+
+check_step_sizes(step_sizes, part="end")
+
+# %% nbgrader={"grade": true, "grade_id": "sizes-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.cyclical import check_step_sizes
 
 check_step_sizes(step_sizes)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "bounds-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. Read a range test (3 points)
+# ## 3. Read a range test (3 points, 25 minutes)
 #
 # A range test is one short run whose rate rises from step to step, while you note the loss before each update.
 # The bottom of the cycles goes where the loss begins to fall, the top where it stops falling. Here is one
@@ -104,7 +113,7 @@ plt.show()
 # `rates` and `losses` are arrays of the same length, the rates rising, by a constant factor or by a constant amount.
 # From some step on the losses may be infinite or NaN. Return `(base_lr, max_lr)`; under noise a factor of 1.5
 # either way is allowed. A test that began at too high a rate shows no fall: if $b$ is not at least a tenth
-# below $a$, raise a `ValueError`.
+# below $a$, raise a `ValueError`. The first point is for curves without noise.
 #
 # Before you start: what is wrong with taking the rate of the lowest loss for `max_lr`?
 
@@ -124,13 +133,18 @@ def bounds(rates, losses):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "bounds-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "bounds-clean-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.cyclical import check_bounds
+
+check_bounds(bounds, part=("clean", "with a tail"))
+
+# %% nbgrader={"grade": true, "grade_id": "bounds-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.cyclical import check_bounds
 
 check_bounds(bounds)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. What is wrong with this experiment? (3 points)
+# ## 4. What is wrong with this experiment? (core, 5 points, 22 minutes)
 #
 # A colleague asks whether cyclical rates beat a fixed one, on the noisy quadratic with batches of 16 and
 # gradients that are drawn. `start(peak, seed)` begins a run. It returns the optimizer, plain SGD whose rate is
@@ -214,7 +228,7 @@ check_flaws(flaws)
 # Each climbs from a tenth of the peak to the peak and falls for as long; how many steps that takes now follows
 # from the length of the run, which `2 * cycles` divides. Nothing but the rate is to change, and the run is
 # judged by the loss after its last update. Return this loss. The checker passes in a `start` of its own and
-# watches what your updates apply.
+# watches what your updates apply; the first point is for the rates.
 
 
 # %% nbgrader={"grade": false, "grade_id": "run", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -231,7 +245,12 @@ def run(start, peak, seed, epochs, batches, cycles):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "run-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "run-rates-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.cyclical import check_run
+
+check_run(run, part=("updates", "applied"))
+
+# %% nbgrader={"grade": true, "grade_id": "run-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.cyclical import check_run
 
 check_run(run)
@@ -267,51 +286,95 @@ for name, rival in rivals.items():
     low, middle, high = np.exp(logs.mean() + half * np.array([-1, 0, 1]))
     print(f"{name}: {middle:.2f} [{low:.2f}, {high:.2f}] of the loss of the fixed rate")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "again-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# What would you write now? Which part of the cycles' gain comes from rising and falling, and which from ending
-# low?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "again-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). What would you write now, in place of the colleague's sentence? Which part of the cycles'
+# gain comes from rising and falling, and which from ending low?
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "train-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5. Against the rate, and through a crash (3 points)
+# %% [markdown] nbgrader={"grade": true, "grade_id": "again-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** Two whole cycles leave 0.68 of the loss of a fixed rate [0.61, 0.75], if both have their best
+# peak; not a fifth. Rising and falling gains nothing: the cycles that stop at a top leave 1.52 of it. What gains is
+# ending low, and the straight line ends just as low, never rises, and leaves 0.44. So the rises cost something.
 #
-# The momentum is to move against the rate: where the rate is lowest it is the one the optimizer was built with,
-# and at the peak 8/9 of that. The job may crash at any time, and a new process, with a new model and a new
-# optimizer, goes on from what was saved. It should then do exactly what a process that never stopped would do.
+# **Rubric.**
 #
-# Write the loop. `train(model, optimizer, update, shape, stop, saved)` goes on until `stop` updates have been
-# made since the start of the run, and returns what the next call needs. `saved` is what the last call returned,
-# or `None` at the start; between the two the checker writes it to a file and reads it with `torch.load`.
-# `update(t)` makes update number `t = 0, 1, …`, batch `t` included, with the rate and momentum that
-# the optimizer has. The rate is the one the optimizer was built with times `shape(t)`; `shape` is a `Cyclical`.
+# - 1 point: about two thirds of the loss of a fixed rate, for cycles that end at a bottom, each rival at its best
+#   peak (not: a fifth; not: cycles as such)
+# - 1 point: all of the gain comes from ending low, since cycles that stop at a top are worse than the fixed rate,
+#   or since a line that ends as low without rising is better still
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "order-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 5. What rising again costs (core, 3 points, 18 minutes)
 #
-# The optimizer is an SGD with momentum or an AdamW, whose momentum is `beta1`, the first of its `betas`.
-# torch's `CyclicLR` knows this (older versions refuse Adam), but sets its own default, 0.9 to 0.8, whatever the
-# optimizer was built with. You may use it, `ScheduledLR`, or neither. The checker compares rates, momentum
-# and weights with those of a run without a crash, bit for bit.
-#
-# Before you start: list what a process knows in the middle of a run and a new one does not. When your loop
-# passes, take one entry after the other out of what you save. Which omission would the training loss have
-# shown you?
+# Six runs of 1,000 steps on the chapter's noisy quadratic, with batches of 256. A has five cycles, at their best
+# peak. B to E use the very same rates in another order; F has their mean rate throughout. The area under the
+# rate is the same in all six. So is, within two thousandths, the distance that is still to go at the end: only the noise
+# differs.
 
 
-# %% nbgrader={"grade": false, "grade_id": "train", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def train(model, optimizer, update, shape, stop, saved):
-    """Go on until `stop` updates are made; return what the next call needs."""
+# %% nbgrader={"grade": false, "grade_id": "six-runs", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.cyclical import six_runs
+
+fig, axes = plt.subplots(2, 3, sharex=True, sharey=True, figsize=(9.4, 4))
+for ax, (letter, applied) in zip(axes.flat, six_runs().items(), strict=True):
+    ax.plot(applied, **figures.look("cyclical"))
+    ax.set(title=letter, ylim=(0, 0.55))
+for ax in axes[1]:
+    ax.set(xlabel="step")
+for ax in axes[:, 0]:
+    ax.set(ylabel="learning rate")
+plt.show()
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "order-rule", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# Put the six in order by their final loss, the lowest first. Decide before you compute anything: the noise that a
+# step adds is forgotten in the steps after it, the faster the higher *their* rates are.
+
+
+# %% nbgrader={"grade": false, "grade_id": "order", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def order():
+    """The six letters, from the lowest final loss to the highest, such as "ABCDEF"."""
     ### BEGIN SOLUTION
-    scheduler, done = ScheduledLR(optimizer, shape, momentum=shape.momentum(8 / 9)), 0
-    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
-    if saved is not None:
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-        done = saved["done"]
-    for t in range(done, stop):
-        update(t)
-        scheduler.step()
-    return {name: part.state_dict() for name, part in parts.items()} | {"done": stop}
+    return "BEAFDC"
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "train-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-from lrlib.exercises.cyclical import check_train
+# %% nbgrader={"grade": true, "grade_id": "order-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.cyclical import check_order
 
-check_train(train)
+check_order(order)
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "two-cycles-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# Now design one. Runs of 300 steps on the same quadratic, cycles between a fourth of the peak and the peak; a score is
+# the final loss at the best peak, over that of the best schedule there is. One cycle, 150 steps up and 150 down,
+# scores 2.33; two equal cycles score 2.63.
+#
+# Yet two cycles can end lower than that one. Return their sizes as in exercise 2, a list of two pairs
+# `(step_size_up, step_size_down)`, which fill the 300 steps. Each size is at least 15.
+
+
+# %% nbgrader={"grade": false, "grade_id": "two-cycles", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def two_cycles():
+    """Two pairs (step_size_up, step_size_down), 300 steps together."""
+    ### BEGIN SOLUTION
+    return [(15, 15), (15, 255)]
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "two-cycles-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.cyclical import check_two_cycles
+
+check_two_cycles(two_cycles)
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "two-cycles-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (1 point). If not the number of cycles, what decides how low such a run ends, and why?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "two-cycles-answer", "locked": false, "points": 1, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** The length of the last fall: what noise the earlier tops have let in is forgotten by its end, if it
+# is long. Two cycles whose last fall has 150 to 160 steps score 2.29 to 2.34, however the other steps are divided;
+# the one cycle, with 150, scores 2.33. That does not make a second rise useful, it only makes it cheap: a fall over all
+# 300 steps without any rise scores 2.11, and two cycles with rises of 15 steps score 2.16.
+#
+# **Rubric.**
+#
+# - 1 point: the length of the last fall (or: the steps since the rate was last at its peak), in which the noise of the
+#   earlier steps is forgotten
+# - 0 points: the number of cycles, the mean rate or the area
