@@ -35,6 +35,7 @@ class Exercise:
     # Of {i}, {given} and {wanted}, and the inputs by name; for each part, if there are parts.
     differs: Hint | Mapping[str, Hint] = ""
     rel: float = REL
+    atol: float = 0.0
     far: Sequence[tuple[Any, ...]] = ()  # arguments late in a long run
     noun: str = "call"  # what a case is: a call, a run
     doc: str = ""

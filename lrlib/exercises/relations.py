@@ -34,8 +34,8 @@ def exact(value: Any) -> bool:
     return not isinstance(value, float | np.floating)
 
 
-def same(given: Any, wanted: Any, rel: float = REL) -> bool:
-    """Equal, but for the relative rounding `rel` where floats are wanted.
+def same(given: Any, wanted: Any, rel: float = REL, atol: float = 0.0) -> bool:
+    """Equal, but for the relative rounding `rel`, or `atol`, where floats are wanted.
 
     In an array of floats the rounding is that of its largest entry as well.
     """
@@ -45,14 +45,14 @@ def same(given: Any, wanted: Any, rel: float = REL) -> bool:
         if exact(wanted):
             return bool(np.array_equal(given, wanted))
         scale = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
-        return bool(np.allclose(given, wanted, rel, rel / 2 * scale, equal_nan=True))
+        return bool(np.allclose(given, wanted, rel, max(atol, rel / 2 * scale), equal_nan=True))
     if isinstance(wanted, tuple | list):
         if not isinstance(given, tuple | list) or len(given) != len(wanted):
             return False
-        return all(same(a, b, rel) for a, b in zip(given, wanted, strict=True))
+        return all(same(a, b, rel, atol) for a, b in zip(given, wanted, strict=True))
     if exact(wanted) or not isinstance(given, NUMBERS):
         return type(given) is type(wanted) and bool(given == wanted)
-    return bool(np.isclose(given, wanted, rel, 1e-12 if wanted == 0 else 0, equal_nan=True))
+    return bool(np.isclose(given, wanted, rel, atol or (wanted == 0) * 1e-12, equal_nan=True))
 
 
 def close(a: Any, b: Any) -> bool:

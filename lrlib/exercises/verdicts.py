@@ -44,7 +44,7 @@ class Answers:
         if part not in a or part not in b:
             return part not in a and part not in b
         if part != RAISED:
-            return same(a[part], b[part], self.exercise.rel)
+            return same(a[part], b[part], self.exercise.rel, self.exercise.atol)
         x, y = cause_of(a[RAISED]), cause_of(b[RAISED])
         return type(x) is type(y) and str(x) == str(y)
 

@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Four exercises, 11 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Four exercises, 13 points. Core: exercises 1, 2 and 3, 45 minutes; all: 75 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -14,7 +17,7 @@ from lrlib import Constant, CosineAnnealing, PolynomialDecay, ScheduledLR, lab
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. From a rate to a factor (2 points)
+# ## 1. From a rate to a factor (core, 2 points, 10 minutes)
 #
 # The paper gives the learning rate of one run of `T_max` steps, between a highest and a lowest rate:
 #
@@ -40,7 +43,7 @@ from lrlib.exercises.cosine_annealing import check_factor
 check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "share-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. How long does it stay high? (3 points)
+# ## 2. How long does it stay high? (core, 3 points, 15 minutes)
 #
 # A factor for a given step is one question. The other way round: which share of the run, a number from 0
 # to 1, does a shape spend at or above a given `level`? Answer it for three shapes that start at 1 and
@@ -98,7 +101,7 @@ from lrlib.exercises.cosine_annealing import check_exponential_share
 check_exponential_share(exponential_share)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. What is wrong with this experiment? (3 points)
+# ## 3. What is wrong with this experiment? (core, 5 points, 20 minutes)
 #
 # A colleague asks whether a cosine or a straight line is the better decay, in plain PyTorch on a noisy
 # quadratic. The three steepest directions are a group of their own, with a peak twenty times lower than
@@ -215,13 +218,28 @@ from lrlib.exercises.cosine_annealing import check_fair
 check_fair(fair)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "again-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Run the comparison again. What would you write now?
+# Run the comparison again:
 
 # %% nbgrader={"grade": false, "grade_id": "again", "locked": true, "schema_version": 3, "solution": false, "task": false}
 compare(fair)
 
+# %% [markdown] nbgrader={"grade": false, "grade_id": "again-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). What would you write now, in one or two sentences that claim no more than was measured?
+# And why is the cosine ahead here, where in the chapter no cosine led the line?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "again-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** On this quadratic, over 1,000 updates and down to a tenth of each group's peak, the cosine at its
+# best of six peaks ends at 0.86 [0.85, 0.87] times the loss of the line at its own. That says nothing of other
+# lengths, other final factors or networks. Ending at a tenth, a run keeps some noise; the cosine is flat at its
+# end and spends more of its last steps near that tenth than the line does.
+#
+# **Rubric.**
+#
+# - 1 point: the ratio with its interval, said of this problem and these settings alone (not: "cosine is better")
+# - 1 point: more steps at a low rate near the end, so less noise is left
+
 # %% [markdown] nbgrader={"grade": false, "grade_id": "longer-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. A thousand steps more (3 points, open-ended)
+# ## 4. A thousand steps more (3 points, 30 minutes, open-ended)
 #
 # A cosine must know where its run ends, and sometimes the end moves. On the noisy quadratic with batches
 # of 256, a run was planned with `CosineAnnealing(1000)` and the peak 0.8, the best for 1,000 steps. It is
