@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
+from torch.optim.lr_scheduler import LRScheduler
+
 CURE = (
     "Call step() once after every optimizer.step(), or let ScheduledLR(..., self_driving=True) "
     "count the updates itself."
@@ -40,8 +45,8 @@ def several(between: int, calls: int, updates: int, moved: bool) -> str:
         "once per update)."
     )
     return (
-        f"ScheduledLR: {calls} {call} and {updates} update(s) so far, and {between} of them "
-        f"came between two updates: the schedule runs ahead of the training. Most likely the "
+        f"ScheduledLR: {calls} {call} and {updates} update(s) so far, {between} of them for "
+        f"one update: the schedule runs ahead of the training. Most likely the "
         f"gradient is accumulated and the scheduler is moved on once per micro-batch; or it is "
         f"moved on several times per update, or after updates that a gradient scaler skipped. "
         f"{cure if moved else CURE}"
@@ -87,3 +92,43 @@ def other_writer(index: int, found: float, written: float, step: int) -> str:
         f"scheduler beside this one, or code of your own), and is overwritten. Multiply shapes, "
         f"set scheduler.base_lrs, or detach() this scheduler."
     )
+
+
+class Counter(LRScheduler):
+    """The part of ScheduledLR that counts calls and updates, and says things once."""
+
+    _updates: int
+    _lead: int
+    _uncounted: int
+    _calls_then: int
+    _saved_by: int
+    _unsaid: list[str]
+    _told: set[str]
+    _said_under: Any = None
+
+    def _calls(self) -> int:
+        """The calls of `step` since this scheduler was built or loaded a state."""
+        return self._lead + self._updates - self._uncounted
+
+    def _check_unit(self, by: int) -> None:
+        """On the first count after loading: whether the run counted the same unit before."""
+        if self._saved_by and (self._saved_by == 1) != (by == 1):
+            self._say("unit", another_unit(self._saved_by, by), 4)
+        self._saved_by = 0
+
+    def _say(self, kind: str, message: str, stacklevel: int) -> None:
+        """Warn, once of each kind. `stacklevel` is seen from here, 1."""
+        if kind not in self._told:
+            self._told.add(kind)
+            warnings.warn(message, UserWarning, stacklevel=stacklevel)
+
+    def _say_again(self, stacklevel: int) -> None:
+        """Say what there was to say on loading, if it was said where nobody listens any more.
+
+        Frameworks load states inside ``warnings.catch_warnings``, which puts a list of filters of
+        its own in place while it lasts.
+        """
+        if self._unsaid and self._said_under is not warnings.filters:
+            for message in self._unsaid:
+                warnings.warn(message, UserWarning, stacklevel=stacklevel)
+        self._unsaid = []

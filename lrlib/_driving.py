@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, TypeGuard, cast
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from lrlib import _counting, _optimizers
 from lrlib._optimizers import of_the_run, uncompiled
@@ -29,7 +27,7 @@ class Hook(Protocol):
     def __call__(self, *_: object) -> None: ...
 
 
-class Driver(LRScheduler):
+class Driver(_counting.Counter):
     """The part of ScheduledLR that is not for its users.
 
     It keeps the counter and the base values, sees the updates and the groups that come, and writes
@@ -47,10 +45,6 @@ class Driver(LRScheduler):
     _self_driving: bool
     _last_epoch: int
     _end: float
-    _updates: int
-    _lead: int
-    _uncounted: int
-    _calls_then: int
     _in_update: bool
     _at_zero: bool
     _lent: bool
@@ -59,17 +53,15 @@ class Driver(LRScheduler):
     _early: bool
     _attention: bool
     _credit: int
-    _saved_by: int
     _ahead: int
     _used: int | None
-    _unsaid: list[str]
-    _told: set[str]
     _noted: dict[int, float]
     _settings: dict[str, Setting]
-    _plain: tuple[Schedule, int | None] | None = None  # what the short way through `step` needs
+    _plain: tuple[Schedule | None, int | None] | None = (
+        None  # what the short way through `step` needs
+    )
     _scaled = False  # whether a group has timm's lr_scale
     _loaded = False  # whether a state was loaded that says if an update was not yet counted
-    _said_under: Any = None
 
     def _earlier(self) -> Driver | None:
         """The ScheduledLR that drives the optimizer until this one does."""
@@ -144,8 +136,8 @@ class Driver(LRScheduler):
         if self._driving:
             self._attach()
 
-    def _advance_plainly(self, plain: tuple[Schedule, int | None], by: int) -> bool:
-        """What `_advance` comes to in the common case, written out: it is called very often.
+    def _advance_plainly(self, plain: tuple[Schedule | None, int | None], by: int) -> bool:
+        """What `_advance` comes to in the common cases, written out: it is called very often.
 
         False, and nothing done, if the case is another one after all.
         """
@@ -157,11 +149,19 @@ class Driver(LRScheduler):
             if group["lr"] != written[i]:
                 return False
         step = self._last_epoch + by
-        factor = shape.formula(step if length is None or step < length else length)
-        if factor.__class__ is not float or not 0 <= factor < _INFINITY:
-            factor = shape(step)  # says what is wrong
-        for i, group in enumerate(groups):
-            group["lr"] = written[i] = base[i] * factor
+        if shape is None:
+            rates = self._settings["lr"].values(step)
+            others = self._others(step, self._base) if len(self._shapes) > 1 else ()
+            for i, group in enumerate(groups):
+                group["lr"] = written[i] = rates[i]
+            for name, values in others:
+                _optimizers.write_all(groups, name, values)
+        else:
+            factor = shape.formula(step if length is None or step < length else length)
+            if factor.__class__ is not float or not 0 <= factor < _INFINITY:
+                factor = shape(step)  # says what is wrong
+            for i, group in enumerate(groups):
+                group["lr"] = written[i] = base[i] * factor
         self._last_epoch = step
         return True
 
@@ -182,23 +182,6 @@ class Driver(LRScheduler):
         elif index is not None:
             self._rates = _optimizers.Rates(groups)
         self._apply(self._last_epoch + by)
-
-    def _say(self, kind: str, message: str, stacklevel: int) -> None:
-        """Warn, once of each kind. `stacklevel` is seen from here, 1."""
-        if kind not in self._told:
-            self._told.add(kind)
-            warnings.warn(message, UserWarning, stacklevel=stacklevel)
-
-    def _say_again(self, stacklevel: int) -> None:
-        """Say what there was to say on loading, if it was said where nobody listens any more.
-
-        Frameworks load states inside ``warnings.catch_warnings``, which puts a list of filters of
-        its own in place while it lasts.
-        """
-        if self._unsaid and self._said_under is not warnings.filters:
-            for message in self._unsaid:
-                warnings.warn(message, UserWarning, stacklevel=stacklevel)
-        self._unsaid = []
 
     def _groups(self) -> list[dict[str, Any]]:
         return self._torch.param_groups
@@ -256,29 +239,27 @@ class Driver(LRScheduler):
             _optimizers.write_all(groups, name, values)
         self._last_epoch = step
 
-    def _plain_shape(self) -> tuple[Schedule, int | None] | None:
-        """The schedule and its length, if every rate is a float, base times the one schedule."""
+    def _plain_shape(self) -> tuple[Schedule | None, int | None] | None:
+        """What `_advance_plainly` needs: the one schedule and its length, if it is all there is.
+
+        No schedule if there are several, or floors; None if it will not do.
+        """
         shape = self._shapes["lr"]
-        if (
-            len(self._shapes) > 1
-            or not isinstance(shape, Schedule)
-            or type(shape).__call__ is not Schedule.__call__
-            or self._rates.tensors
-            or self._scaled
-            or self._floors
-            or self._ahead
-            or type(self)._values is not Driver._values
-        ):
+        overridden = type(self)._values is not Driver._values
+        if self._rates.tensors or self._scaled or self._ahead or overridden:
             return None
+        alone = len(self._shapes) == 1 and not self._floors and isinstance(shape, Schedule)
+        if not alone or type(shape).__call__ is not Schedule.__call__:
+            return None, None
         return shape, shape.length
 
     def _others(self, step: int, base: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
         """Momentum and weight decay at `step`, where they are driven."""
         rows = [(name, self._values(name, step, base)) for name in self._shapes if name != "lr"]
-        for value in dict(rows).get("momentum", []):
-            if not 0 <= value < 1:
+        for name, values in rows:
+            if name == "momentum" and max(values) >= 1:
                 raise ValueError(
-                    f"ScheduledLR: momentum must stay in [0, 1), got {value!r} at step {step}"
+                    f"ScheduledLR: momentum must stay in [0, 1), got {max(values)!r} at step {step}"
                 )
         return rows
 
@@ -396,10 +377,6 @@ class Driver(LRScheduler):
         self._scaled, self._plain = True, None
         return True
 
-    def _calls(self) -> int:
-        """The calls of `step` since this scheduler was built or loaded a state."""
-        return self._lead + self._updates - self._uncounted
-
     def _count_update(self) -> None:
         calls = self._calls()
         between, self._calls_then = calls - self._calls_then, calls
@@ -422,12 +399,6 @@ class Driver(LRScheduler):
             self._say("cadence", _counting.several(between, calls, self._updates, False), 3)
         elif self._uncounted == self._updates == _NEVER:
             self._say("count", _counting.behind(0, self._updates), 3)
-
-    def _check_unit(self, by: int) -> None:
-        """On the first count after loading: whether the run counted the same unit before."""
-        if self._saved_by and (self._saved_by == 1) != (by == 1):
-            self._say("unit", _counting.another_unit(self._saved_by, by), 4)
-        self._saved_by = 0
 
     def _after_optimizer_load(self, optimizer: Optimizer) -> None:
         self._noted.clear()

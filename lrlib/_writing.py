@@ -35,6 +35,8 @@ class Setting:
         if floors is not None:
             pairs = zip(floors, base, strict=True)
             self.floors = [floor if start else 0.0 for floor, start in pairs]
+        # The floor, if it is one and the same for all.
+        self.floor = self.floors[0] if self.floors and len(set(self.floors)) == 1 else None
 
     def values(self, step: int, scales: Sequence[float] | None = None) -> list[float]:
         """The values at `step`, times a number for each group, and not below the floors."""
@@ -54,6 +56,9 @@ class Setting:
             values = [start * factors[i] for start, i in zip(self.base, self.which, strict=True)]
         if scales is not None:
             values = [value * scale for value, scale in zip(values, scales, strict=True)]
+        if self.floor is not None:
+            floor = self.floor
+            return [value if value > floor else floor for value in values]
         if self.floors is not None:
             pairs = zip(values, self.floors, strict=True)
             values = [value if value > floor else floor for value, floor in pairs]
