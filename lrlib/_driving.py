@@ -61,6 +61,7 @@ class Driver(_counting.Counter):
         None  # what the short way through `step` needs
     )
     _scaled = False  # whether a group has timm's lr_scale
+    _rescale = False  # whether that was found out since rates were written
     _loaded = False  # whether a state was loaded that says if an update was not yet counted
 
     def _earlier(self) -> Driver | None:
@@ -237,7 +238,7 @@ class Driver(_counting.Counter):
         self._rates.write(groups, rates)
         for name, values in others:
             _optimizers.write_all(groups, name, values)
-        self._last_epoch = step
+        self._last_epoch, self._rescale = step, False
 
     def _plain_shape(self) -> tuple[Schedule | None, int | None] | None:
         """What `_advance_plainly` needs: the one schedule and its length, if it is all there is.
@@ -344,7 +345,8 @@ class Driver(_counting.Counter):
             zero = any(float(group["lr"]) == 0 for group in groups[known:])
             if len(groups) < known or not (zero or self._rates.lent(groups)):
                 self._adopt_new_groups()
-        if self._look_at_scales() and not self._rates.lent(groups):
+        self._look_at_scales()
+        if self._rescale and not self._rates.lent(groups):
             self._apply()
         self._at_zero = self._rates.lent_zero(groups)
         self._in_update = not self._at_zero
@@ -370,12 +372,10 @@ class Driver(_counting.Counter):
     def _zero_is_left(self) -> bool:
         return self._lent and self._rates.lent_zero(self._groups())
 
-    def _look_at_scales(self) -> bool:
-        """Whether groups have got timm's ``lr_scale`` since this was asked last."""
-        if self._scaled or not _scales(self._groups()):
-            return False
-        self._scaled, self._plain = True, None
-        return True
+    def _look_at_scales(self) -> None:
+        """Take notice of timm's ``lr_scale``, which may come after this scheduler was built."""
+        if not self._scaled and _scales(self._groups()):
+            self._scaled, self._plain, self._rescale = True, None, True
 
     def _count_update(self) -> None:
         calls = self._calls()

@@ -244,10 +244,11 @@ def _cosine_warmup_with_min_lr(
     n = max(1, warmup)
     start = 1 / n if warmup_lr_rate is None else warmup_lr_rate
     start = _checks.number("from_name", "warmup_lr_rate", start, minimum=0, maximum=1)
+    fall = _waves(max(1 if warmup == 1 else 0, total - n), num_cycles, floor)
     if warmup == 1 and start < 1:  # the one step of the warm-up has no room to climb
         first = Constant(start, 1).then(Constant(total_iters=max(1, total - 2)))
-        return first * _waves(max(1, total - 1), num_cycles, floor)
-    return Warmup(n - 1, start).then(_waves(max(0, total - n), num_cycles, floor))
+        return first * fall
+    return Warmup(n - 1, start).then(fall)
 
 
 def _polynomial(

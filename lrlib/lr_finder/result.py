@@ -112,8 +112,8 @@ class LRFinderResult:
         if start - low <= doubt:
             return (
                 f"no descent: the loss falls from {start:.4g} to {low:.4g} at most, and its noise "
-                f"or rounding alone may do that; test more often (num_iter, repeats), from a smaller "
-                f"start_lr, with larger batches, or check that the model trains at all"
+                f"or rounding alone may do that; test more often (num_iter, repeats), from a "
+                f"smaller start_lr, with larger batches, or check that the model trains at all"
             )
         climb = curve[curve.argmin() :].max() - low
         if climb <= max(CLIMB * (start - low), doubt):
