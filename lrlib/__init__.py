@@ -3,9 +3,12 @@
 The schedules need numpy alone. What needs torch is loaded when it is first asked for.
 """
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from lrlib import _checks
 from lrlib.choosing import CosineCycles, InverseSquareRootDecay, from_name
 from lrlib.constant import Constant
 from lrlib.cosine_annealing import CosineAnnealing
@@ -92,22 +95,38 @@ def _loaded(name: str) -> Any:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "torch":
                 raise
-            raise ImportError(
-                f"lrlib.{name} needs torch, which is not installed (pip install torch); the "
-                f"schedules work without it",
-                name="torch",
-            ) from error
+            message = _checks.needs_torch(name)
+            # `from lrlib import …` asks importlib first, and would say "cannot import name" alone.
+            asker = sys._getframe(1).f_globals.get("__name__", "")
+            if asker in ("importlib._bootstrap", "_frozen_importlib"):
+                raise ImportError(message, name="torch") from error
+            raise AttributeError(message) from error
         value = loaded if name == module else getattr(loaded, name)
     globals()[name] = value  # so that this is asked once
     return value
 
 
+def _torch_is_there() -> bool:
+    try:
+        return find_spec("torch") is not None
+    except ImportError:
+        return False
+    except ValueError:  # a module without a spec
+        return True
+
+
 if not TYPE_CHECKING:  # for a type checker every name would be there, misspelt ones too
     __getattr__ = _loaded
 
+# What cannot be loaded is not listed, for ``import *``, `help` and their like.
+_LOADABLE = _NEED_TORCH if _torch_is_there() else {}
+if not _LOADABLE:
+    _missing = {name for names in _NEED_TORCH.values() for name in names}
+    __all__[:] = [name for name in __all__ if name not in _missing]
+
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_NEED_TORCH, "__version__"})
+    return sorted({*globals(), *__all__, *_LOADABLE, "__version__"})
 
 
 def _version() -> str:

@@ -7,11 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from fractions import Fraction
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 Option = TypeVar("Option")
+
+
+def needs_torch(name: str) -> str:
+    """What to say where torch is missing."""
+    return (
+        f"lrlib.{name} needs torch, which is not installed (pip install torch); the schedules work "
+        f"without it"
+    )
+
+
+def plain(value: Any) -> Any:
+    """An array or tensor as Python's own numbers, in lists where it has dimensions."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def integer(owner: str, name: str, value: object, *, minimum: int | None = None) -> int:
@@ -29,7 +42,7 @@ def ascending(owner: str, name: str, value: object, *, minimum: int) -> tuple[in
     if isinstance(value, Set | Mapping | str | bytes) or not isinstance(value, Iterable):
         raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
     try:
-        entries = list(value)
+        entries = [plain(entry) for entry in plain(value)]
     except TypeError:  # an array without dimensions
         raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}") from None
     integers = tuple(integer(owner, name, entry, minimum=minimum) for entry in entries)

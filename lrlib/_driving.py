@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, TypeGuard, cast
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from lrlib import _checks, _counting, _optimizers, _resuming
+from lrlib import _counting, _optimizers
 from lrlib._optimizers import of_the_run, uncompiled
 from lrlib._resuming import Shapes
+from lrlib._writing import Setting
 from lrlib.schedule import Schedule
 
 _INFINITY = float("inf")
@@ -28,7 +27,7 @@ class Hook(Protocol):
     def __call__(self, *_: object) -> None: ...
 
 
-class Driver(LRScheduler):
+class Driver(_counting.Counter):
     """The part of ScheduledLR that is not for its users.
 
     It keeps the counter and the base values, sees the updates and the groups that come, and writes
@@ -46,21 +45,24 @@ class Driver(LRScheduler):
     _self_driving: bool
     _last_epoch: int
     _end: float
-    _updates: int
-    _uncounted: int
     _in_update: bool
+    _at_zero: bool
+    _lent: bool
     _skipped: bool
     _grace: bool
+    _early: bool
+    _attention: bool
     _credit: int
     _ahead: int
     _used: int | None
-    _unsaid: list[str]
-    _told: set[str]
     _noted: dict[int, float]
-    _plain: tuple[Schedule, int | None] | None = None  # what the short way through `step` needs
+    _settings: dict[str, Setting]
+    _plain: tuple[Schedule | None, int | None] | None = (
+        None  # what the short way through `step` needs
+    )
     _scaled = False  # whether a group has timm's lr_scale
+    _rescale = False  # whether that was found out since rates were written
     _loaded = False  # whether a state was loaded that says if an update was not yet counted
-    _said_under: Any = None
 
     def _earlier(self) -> Driver | None:
         """The ScheduledLR that drives the optimizer until this one does."""
@@ -135,8 +137,8 @@ class Driver(LRScheduler):
         if self._driving:
             self._attach()
 
-    def _advance_plainly(self, plain: tuple[Schedule, int | None], by: int) -> bool:
-        """What `_advance` comes to in the common case, written out: it is called very often.
+    def _advance_plainly(self, plain: tuple[Schedule | None, int | None], by: int) -> bool:
+        """What `_advance` comes to in the common cases, written out: it is called very often.
 
         False, and nothing done, if the case is another one after all.
         """
@@ -148,11 +150,19 @@ class Driver(LRScheduler):
             if group["lr"] != written[i]:
                 return False
         step = self._last_epoch + by
-        factor = shape.formula(step if length is None or step < length else length)
-        if factor.__class__ is not float or not 0 <= factor < _INFINITY:
-            factor = shape(step)  # says what is wrong
-        for i, group in enumerate(groups):
-            group["lr"] = written[i] = base[i] * factor
+        if shape is None:
+            rates = self._settings["lr"].values(step)
+            others = self._others(step, self._base) if len(self._shapes) > 1 else ()
+            for i, group in enumerate(groups):
+                group["lr"] = written[i] = rates[i]
+            for name, values in others:
+                _optimizers.write_all(groups, name, values)
+        else:
+            factor = shape.formula(step if length is None or step < length else length)
+            if factor.__class__ is not float or not 0 <= factor < _INFINITY:
+                factor = shape(step)  # says what is wrong
+            for i, group in enumerate(groups):
+                group["lr"] = written[i] = base[i] * factor
         self._last_epoch = step
         return True
 
@@ -160,64 +170,46 @@ class Driver(LRScheduler):
         """Move the counter on and write the values for the next update."""
         groups = self._torch.param_groups
         index = self._rates.changed(groups)
-        if index is not None:
-            written, step = self._rates.values[index], self._last_epoch
-            found = groups[index]["lr"]
-            self._say("writer", _counting.other_writer(index, found, written, step), 4)
+        if index is not None and "writer" not in self._told:
+            found, written = groups[index]["lr"], self._rates.values[index]
+            if self._rates.tensors:
+                at = max(self._last_epoch - self._ahead, 0)
+                written = _optimizers.rounded(self._values("lr", at, self._base)[index], found)
+            if float(found) != written:
+                message = _counting.other_writer(index, float(found), written, self._last_epoch)
+                self._say("writer", message, 4)
         if len(groups) != len(self._rates):
             self._adopt_new_groups()
         elif index is not None:
             self._rates = _optimizers.Rates(groups)
         self._apply(self._last_epoch + by)
 
-    def _say(self, kind: str, message: str, stacklevel: int) -> None:
-        """Warn, once of each kind. `stacklevel` is seen from here, 1."""
-        if kind not in self._told:
-            self._told.add(kind)
-            warnings.warn(message, UserWarning, stacklevel=stacklevel)
-
-    def _say_again(self, stacklevel: int) -> None:
-        """Say what there was to say on loading, if it was said where nobody listens any more.
-
-        Frameworks load states inside ``warnings.catch_warnings``, which puts a list of filters of
-        its own in place while it lasts.
-        """
-        if self._unsaid and self._said_under is not warnings.filters:
-            for message in self._unsaid:
-                warnings.warn(message, UserWarning, stacklevel=stacklevel)
-        self._unsaid = []
-
     def _groups(self) -> list[dict[str, Any]]:
         return self._torch.param_groups
 
-    def _values(self, name: str, step: int, base: dict[str, list[float]]) -> list[float]:
-        """The values of all groups at a count of `step`."""
-        shape = self._shapes[name]
-        if isinstance(shape, tuple):
-            values = [value * part(step) for value, part in zip(base[name], shape, strict=True)]
-        else:
-            factor = shape(step)
-            values = [value * factor for value in base[name]]
-        if name == "lr" and (self._scaled or self._floors):
-            values = self._adjusted(values, base["lr"])
-        return values
+    def _values(
+        self,
+        name: str,
+        step: int,
+        base: dict[str, list[float]],
+        groups: list[dict[str, Any]] | None = None,
+    ) -> list[float]:
+        """The values of all groups at a count of `step`; rates are multiplied by lr_scale."""
+        setting = self._settings[name] if base is self._base else self._setting(name, base[name])
+        if name != "lr" or not self._scaled:
+            return setting.values(step)
+        groups = self._groups() if groups is None else groups
+        scales = [group.get("lr_scale", 1.0) for group in groups[: len(base[name])]]
+        return setting.values(step, scales)
 
-    def _adjusted(self, rates: list[float], base: list[float]) -> list[float]:
-        """The rates times timm's ``lr_scale``, and not below the floor."""
-        if self._scaled:
-            groups = self._groups()
-            rates = [
-                r * g.get("lr_scale", 1.0) for r, g in zip(rates, groups[: len(rates)], strict=True)
-            ]
-        floors = self._floors
-        if not floors:
-            return rates
-        if len(floors) == 1:
-            floors = floors * len(rates)
-        return [
-            max(rate, floor) if peak else rate
-            for rate, floor, peak in zip(rates, floors, base, strict=True)
-        ]
+    def _setting(self, name: str, base: list[float]) -> Setting:
+        floors = self._floors_of(len(base)) if name == "lr" and self._floors else None
+        return Setting(self._shapes[name], base, floors)
+
+    def _floors_of(self, groups: int) -> list[float]:
+        """The lowest rate of each group, 0 where there is no floor."""
+        floors = list(self._floors) or [0.0]
+        return floors * groups if len(floors) == 1 else floors
 
     def _apply(
         self,
@@ -231,48 +223,44 @@ class Driver(LRScheduler):
         """
         step = self._last_epoch if step is None else step
         at = max(step - self._ahead, 0)  # the step of the next update
-        rates = self._values("lr", at, self._base if base is None else base)
-        others = []
-        if len(self._shapes) > 1:
-            others = self._others(at, self._base if base is None else base)
         known = base is None and groups is None
+        base = self._base if base is None else base
         groups = self._groups() if groups is None else groups
+        rates = self._values("lr", at, base, groups)
+        others = self._others(at, base) if len(self._shapes) > 1 else []
         if not known:
-            base = self._base if base is None else base
             for name, starts in base.items():
                 for group, start in zip(groups, starts, strict=True):
                     group[f"initial_{name}"] = start
             self._base, self._rates = base, _optimizers.Rates(groups)
+            self._settings = {name: self._setting(name, values) for name, values in base.items()}
             self._plain = self._plain_shape()
         self._rates.write(groups, rates)
         for name, values in others:
-            for group, value in zip(groups, values, strict=True):
-                _optimizers.write(group, name, value)
-        self._last_epoch = step
+            _optimizers.write_all(groups, name, values)
+        self._last_epoch, self._rescale = step, False
 
-    def _plain_shape(self) -> tuple[Schedule, int | None] | None:
-        """The schedule and its length, if every rate is a float, base times the one schedule."""
+    def _plain_shape(self) -> tuple[Schedule | None, int | None] | None:
+        """What `_advance_plainly` needs: the one schedule and its length, if it is all there is.
+
+        No schedule if there are several, or floors; None if it will not do.
+        """
         shape = self._shapes["lr"]
-        if (
-            len(self._shapes) > 1
-            or not isinstance(shape, Schedule)
-            or type(shape).__call__ is not Schedule.__call__
-            or self._rates.tensors
-            or self._scaled
-            or self._floors
-            or self._ahead
-            or type(self)._values is not Driver._values
-        ):
+        overridden = type(self)._values is not Driver._values
+        if self._rates.tensors or self._scaled or self._ahead or overridden:
             return None
+        alone = len(self._shapes) == 1 and not self._floors and isinstance(shape, Schedule)
+        if not alone or type(shape).__call__ is not Schedule.__call__:
+            return None, None
         return shape, shape.length
 
     def _others(self, step: int, base: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
         """Momentum and weight decay at `step`, where they are driven."""
         rows = [(name, self._values(name, step, base)) for name in self._shapes if name != "lr"]
-        for value in dict(rows).get("momentum", []):
-            if not 0 <= value < 1:
+        for name, values in rows:
+            if name == "momentum" and max(values) >= 1:
                 raise ValueError(
-                    f"ScheduledLR: momentum must stay in [0, 1), got {value!r} at step {step}"
+                    f"ScheduledLR: momentum must stay in [0, 1), got {max(values)!r} at step {step}"
                 )
         return rows
 
@@ -302,10 +290,11 @@ class Driver(LRScheduler):
             if not isinstance(values, tuple) or len(values) == len(groups):
                 continue
             if name != "min_lr" or len(values) > 1:
+                cure = "after adding a group build ScheduledLR(..., start=scheduler.last_epoch)"
                 raise ValueError(
                     f"ScheduledLR: {'shape' if name == 'lr' else name} must be one, or one per "
-                    f"parameter group, got {len(values)} for {len(groups)} group(s); after adding "
-                    f"a group build ScheduledLR(optimizer, ..., start=scheduler.last_epoch)"
+                    f"parameter group, got {len(values)} for {len(groups)} group(s)"
+                    f"{'; ' + cure if known else ''}"
                 )
         return {
             name: values + [self._new_base(name, i) for i in range(known, len(groups))]
@@ -332,7 +321,7 @@ class Driver(LRScheduler):
                     f"ScheduledLR: {name} is scheduled, but every parameter group has {name}=0; "
                     f"build the optimizer with {name}, or leave the schedule out"
                 )
-        before, self._scaled = self._scaled, any("lr_scale" in group for group in self._groups())
+        before, self._scaled = self._scaled, _scales(self._groups())
         for name in self._shapes:
             _optimizers.unshare(self._torch, name)
         try:
@@ -344,7 +333,8 @@ class Driver(LRScheduler):
 
     def _before_optimizer_step(self) -> None:
         groups = self._groups()
-        self._in_update = False
+        self._in_update = self._at_zero = False
+        self._look_at_lent_zero()
         if _optimizers.update_is_skipped(self._torch):
             self._skipped = True
             return
@@ -355,14 +345,41 @@ class Driver(LRScheduler):
             zero = any(float(group["lr"]) == 0 for group in groups[known:])
             if len(groups) < known or not (zero or self._rates.lent(groups)):
                 self._adopt_new_groups()
-        self._in_update = not self._rates.lent_zero(groups)
-        self._grace = self._grace or not self._in_update  # a step() for it is not to blame
+        self._look_at_scales()
+        if self._rescale and not self._rates.lent(groups):
+            self._apply()
+        self._at_zero = self._rates.lent_zero(groups)
+        self._in_update = not self._at_zero
+        self._grace = self._grace or self._at_zero  # a step() for it is not to blame
 
     def _after_optimizer_step(self) -> None:
         # A step() inside another (of a class and its base class) ends first, and is the one update.
-        if not self._in_update:
-            return
-        self._in_update = False
+        if self._in_update:
+            self._count_update()
+        elif self._at_zero:
+            self._lent = self._attention = True
+        self._in_update = self._at_zero = False
+
+    def _look_at_lent_zero(self) -> None:
+        """Count the last update after all if nobody took back the 0 that it was made with.
+
+        Libraries that make an optimizer's state by an update at rate 0 put the rates back at once.
+        """
+        if self._zero_is_left():
+            self._count_update()
+        self._lent = False
+
+    def _zero_is_left(self) -> bool:
+        return self._lent and self._rates.lent_zero(self._groups())
+
+    def _look_at_scales(self) -> None:
+        """Take notice of timm's ``lr_scale``, which may come after this scheduler was built."""
+        if not self._scaled and _scales(self._groups()):
+            self._scaled, self._plain, self._rescale = True, None, True
+
+    def _count_update(self) -> None:
+        calls = self._calls()
+        between, self._calls_then = calls - self._calls_then, calls
         self._updates += 1
         self._uncounted += 1
         self._credit, self._grace = 0, False
@@ -370,60 +387,35 @@ class Driver(LRScheduler):
             return
         if self._self_driving:
             if self._last_epoch >= self._end:
-                self._say("end", _counting.past_the_end(self._end, self._last_epoch), 2)
+                self._say("end", _counting.past_the_end(self._end, self._last_epoch), 3)
             self._used = self._last_epoch
+            self._check_unit(1)
             self._advance(1)
-            self._say_again(2)
+            self._say_again(3)
+        elif between > 1 and self._ahead:
+            # Not said by the setter of last_epoch: wrappers try a schedule out without updates.
+            self._say("count", _counting.several(between, calls, self._updates, True), 3)
+        elif between > 1 and self._early and self._updates > 1:
+            self._say("cadence", _counting.several(between, calls, self._updates, False), 3)
         elif self._uncounted == self._updates == _NEVER:
-            self._say("count", _counting.behind(0, self._updates), 2)
+            self._say("count", _counting.behind(0, self._updates), 3)
 
     def _after_optimizer_load(self, optimizer: Optimizer) -> None:
         self._noted.clear()
+        self._lent = False
         self._adopt_new_groups()
         for name in self._shapes:
             _optimizers.unshare(optimizer, name)
+        scaled = _scales(optimizer.param_groups)
+        if self._scaled and not scaled:
+            self._say("scale", _counting.NO_SCALES, 4)
+        self._scaled = scaled
         self._apply(groups=optimizer.param_groups)
+
+
+def _scales(groups: list[dict[str, Any]]) -> bool:
+    return any("lr_scale" in group for group in groups)
 
 
 def _of_a_scheduler(hook: Callable[..., Any]) -> TypeGuard[Hook]:
     return hasattr(hook, "scheduled_lr")
-
-
-def checked_shapes(argument: str, value: object) -> Shapes:
-    """One schedule, or a tuple of them; TypeError for anything else."""
-    if isinstance(value, Schedule):
-        return value
-    if isinstance(value, list | tuple) and value and all(isinstance(v, Schedule) for v in value):
-        return tuple(value)
-    raise TypeError(
-        f"ScheduledLR: {argument} must be a Schedule, or a sequence of them, one per parameter "
-        f"group, got {value!r}"
-    )
-
-
-def checked_floors(min_lr: object) -> tuple[float, ...]:
-    """The lowest rates: of all groups, or one per group; empty if there is no floor."""
-    several = min_lr if isinstance(min_lr, list | tuple) else [min_lr]
-    floors = tuple(_checks.number("ScheduledLR", "min_lr", v, minimum=0) for v in several)
-    return floors if isinstance(min_lr, list | tuple) or any(floors) else ()
-
-
-def checked_start(start: object, last_epoch: object) -> int:
-    start = _checks.integer("ScheduledLR", "start", start, minimum=0)
-    last_epoch = _checks.integer("ScheduledLR", "last_epoch", last_epoch, minimum=-1)
-    if start and last_epoch != -1:
-        raise ValueError(
-            f"ScheduledLR: start and last_epoch say the same, give one; got start={start}, "
-            f"last_epoch={last_epoch}"
-        )
-    return start or last_epoch + 1
-
-
-def end_of(shape: Shapes) -> float:
-    """The step from which on an update is past the end of the schedule, of the last to end."""
-    ends = [_resuming.falls_to_its_end(part) for part in _parts(shape)]
-    return max(_INFINITY if end is None else end for end in ends)
-
-
-def _parts(shape: Shapes) -> tuple[Schedule, ...]:
-    return shape if isinstance(shape, tuple) else (shape,)

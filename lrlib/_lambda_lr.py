@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 
 class _Fields(dict):
-    """What ``vars(schedule)`` shows: the fields, to read; writing here changes no schedule."""
+    """What ``vars(schedule)`` shows: the fields, to read; writing here changes no schedule.
+
+    Except for what a ``cached_property`` of a schedule has computed: it writes it here, to be kept.
+    """
+
+    def __init__(self, owner: _HasAttributes) -> None:
+        super().__init__(_attributes(owner))
+        self._owner = owner
+
+    def __setitem__(self, name: str, value: object) -> None:
+        super().__setitem__(name, value)
+        if isinstance(getattr(type(self._owner), name, None), cached_property):
+            _attributes(self._owner)[name] = value
 
     def copy(self) -> dict[str, Any]:
         """Nothing: LambdaLR saves this, and a schedule is built by the program, not loaded."""
@@ -31,7 +44,7 @@ class Unsaved(_HasAttributes):
     # For the type checker `object` has an attribute of this name, and Python lets a class hide it.
     @property
     def __dict__(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return _Fields(_attributes(self))
+        return _Fields(self)
 
     # copy and pickle read the attributes themselves.
     def __getstate__(self) -> dict[str, Any]:

@@ -213,6 +213,26 @@ def write(group: dict[str, Any], name: str, value: float) -> None:
         replace(group, name, value)
 
 
+def write_all(groups: list[dict[str, Any]], name: str, values: list[float]) -> None:
+    """Write a value into each group, as `write` does."""
+    for group, value in zip(groups, values, strict=True):
+        if name != "momentum" or "betas" not in group:
+            if group[name].__class__ is float:
+                group[name] = value
+                continue
+        elif group["betas"][0].__class__ is float:
+            group["betas"] = (value, *group["betas"][1:])
+            continue
+        write(group, name, value)
+
+
+def rounded(value: float, like: float | Tensor) -> float:
+    """What is left of `value` when it is written into `like`."""
+    if not isinstance(like, Tensor):
+        return value
+    return torch.tensor(value, dtype=like.dtype, device="cpu").item()
+
+
 def replace(group: dict[str, Any], name: str, value: float | Tensor) -> None:
     """Put a value or a tensor in the setting's place."""
     if name == "momentum" and "betas" in group:

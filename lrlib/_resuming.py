@@ -7,8 +7,9 @@ import math
 import operator
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ class State:
     shapes: dict[str, Any] = field(default_factory=dict)
     past: dict[str, Any] = field(default_factory=dict)
     uncounted: int = 0  # what an update that no step() had counted yet adds to the counter
+    by: int = 0  # what a call of step() added, 0 if that is not known
+    floors: list[float] | None = None  # of the rates, None if the state does not say
     ahead: int = 0  # 1 where a wrapper moves the counter on before the update, not after it
     last_lr: list[float] | None = None  # of another scheduler: the rates it would go on with
     foreign: bool = False
@@ -36,53 +39,64 @@ class State:
 
 def parse(state: Any) -> State:
     """Read a state of ScheduledLR or of one of torch's schedulers; ValueError if it is neither."""
+    if isinstance(state, Mapping) and "base" not in state:
+        _refuse_without_counter(state)
     try:
-        if "base" not in state and "last_epoch" in state:
-            return _parse_torch(state)
-        parsed = State(
-            last_epoch=operator.index(state["last_epoch"]),
-            base={name: [float(v) for v in vs] for name, vs in state["base"].items()},
-            shapes={name: text(value) for name, value in state["shapes"].items()},
-            past=dict(state.get("past", {})),
-            uncounted=operator.index(state.get("uncounted", 0)),
-            ahead=operator.index(state.get("ahead", 0)),
-        )
-        groups = len(parsed.base["lr"])
+        parsed = _parse_torch(state) if "base" not in state else _parse_own(state)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"ScheduledLR: state_dict must come from ScheduledLR.state_dict() or a scheduler of "
             f"torch, got {state!r:.500}"
         ) from error
+    groups = len(parsed.base.get("lr", ()))
     for name, values in parsed.base.items():
         if len(values) != groups or not all(0 <= value < math.inf for value in values):
             raise ValueError(
                 f"ScheduledLR: state_dict must hold one finite base {name} of at least 0 for "
                 f"each of its {groups} group(s), got {values!r}"
             )
-    return _checked(parsed)
+    if parsed.last_epoch < 0 or parsed.uncounted < 0:
+        raise ValueError(f"ScheduledLR: last_epoch must be at least 0, got {parsed.last_epoch}")
+    return parsed
 
 
-def _parse_torch(state: dict[str, Any]) -> State:
-    if "num_bad_epochs" in state:
-        raise ValueError(
-            "ScheduledLR: state_dict is of ReduceLROnPlateau, which counts evaluations; build "
-            "ScheduledLR(optimizer, shape, start=<updates made>) instead"
-        )
-    peaks, last_lr = _optimizers.rates_in_state(state)
-    return _checked(
-        State(
-            last_epoch=operator.index(state["last_epoch"]),
-            base={} if peaks is None else {"lr": peaks},
-            last_lr=last_lr,
-            foreign=True,
-        )
+def _parse_own(state: Mapping[str, Any]) -> State:
+    floors = state.get("min_lr")
+    base = {name: [float(v) for v in vs] for name, vs in state["base"].items()}
+    return State(
+        last_epoch=operator.index(state["last_epoch"]),
+        base={"lr": base["lr"], **base},  # without one it is no state
+        shapes={name: text(value) for name, value in state["shapes"].items()},
+        past=dict(state.get("past", {})),
+        uncounted=operator.index(state.get("uncounted", 0)),
+        by=operator.index(state.get("by", 0)),
+        floors=None if floors is None else [float(floor) for floor in floors],
+        ahead=operator.index(state.get("ahead", 0)),
     )
 
 
-def _checked(state: State) -> State:
-    if state.last_epoch < 0 or state.uncounted < 0:
-        raise ValueError(f"ScheduledLR: last_epoch must be at least 0, got {state.last_epoch}")
-    return state
+def _parse_torch(state: Mapping[str, Any]) -> State:
+    peaks, last_lr = _optimizers.rates_in_state(state)
+    return State(
+        last_epoch=operator.index(state["last_epoch"]),
+        base={} if peaks is None else {"lr": peaks},
+        last_lr=last_lr,
+        foreign=True,
+    )
+
+
+def _refuse_without_counter(state: Mapping[str, Any]) -> None:
+    """ValueError for the states of torch's schedulers that count no updates."""
+    instead = "build ScheduledLR(optimizer, shape, start=<updates made>) instead"
+    if "num_bad_epochs" in state:
+        raise ValueError(
+            f"ScheduledLR: state_dict is of ReduceLROnPlateau, which counts evaluations; {instead}"
+        )
+    if "_schedulers" in state and "last_epoch" not in state:
+        raise ValueError(
+            f"ScheduledLR: state_dict is of ChainedScheduler, which has no counter of its own; "
+            f'load the state of one of its schedulers, state_dict["_schedulers"][0], or {instead}'
+        )
 
 
 def text(shape: Shapes | str | Sequence[str]) -> str | list[str]:
@@ -143,6 +157,16 @@ def differences(
     return warn, note
 
 
+def other_floors(state: State, floors: list[float], count: int) -> list[str]:
+    """A warning where the saved run had other floors under its rates."""
+    if state.floors is None or state.floors == floors:
+        return []
+    return [
+        f"ScheduledLR: resuming at step {count} with another min_lr: saved {state.floors}, now "
+        f"{floors}"
+    ]
+
+
 def jump(step: int, theirs: list[float], rates: list[float]) -> list[str]:
     """A warning where the rates do not go on as the other scheduler, at `step`, would have."""
     if np.shape(theirs) != np.shape(rates) or np.allclose(theirs, rates, rtol=1e-5, atol=0):
@@ -164,8 +188,9 @@ def falls_to_its_end(shape: Schedule) -> int | None:
     if not end:
         return None
     apart = max(1, end // 1_000)  # wide enough for the flat foot of a cosine
-    if end < 3 * apart:
+    if end == 1:
         return end if shape(end) == 0 else None
     # Some reach their last value one step before their end.
-    before = [shape(end - i * apart) for i in range(4)]
-    return end if before[0] <= before[1] < before[2] < before[3] else None
+    before = [shape(end - i * apart) for i in range(min(4, end + 1))]
+    falls = all(a < b for a, b in pairwise(before[1:]))
+    return end if before[0] <= before[1] and falls else None

@@ -211,6 +211,8 @@ class GradientNoiseScale:
         n, parts, whole = len(self._parts), self._parts, self._open
         self._parts, self._open = [], []
         _at_least_two(_OWNER, n)
+        if all(gradient is None for gradient in whole):
+            raise ValueError(f"{_OWNER}: params must have gradients, got none after {n} backwards")
         # A part is 1/n of its microbatch's gradient.
         norms = n * sum(parts), _squared(whole)
         self.update_norms(*norms, batch_size, n * batch_size, scale=scale)
@@ -371,9 +373,12 @@ def _norms(
     sizes, small_sq, given = [], 0.0, 0
     total: list[Tensor | None] = []
     for entry in gradients:
-        tensors = [entry] if isinstance(entry, Tensor) else list(entry)
+        several = isinstance(entry, Iterable) and not isinstance(entry, Tensor)
+        tensors = list(entry) if several else [entry]
         if not all(t is None or isinstance(t, Tensor) for t in tensors):
             raise TypeError(f"{owner}: gradients must hold tensors, got {tensors!r:.200}")
+        if all(t is None for t in tensors):
+            raise ValueError(f"{owner}: gradients must hold a tensor each, got {entry!r:.200}")
         size: object = batch_size
         if each is not None:  # a missing one is found out below
             size = each[given] if given < len(each) else 1
@@ -435,12 +440,7 @@ def _sum(a: Tensor, b: Tensor, times: int) -> Tensor:
 
 def _squared(gradients: Iterable[Tensor | None]) -> float:
     """The squared norm of all entries of plain gradients together."""
-    norms = [
-        torch.linalg.vector_norm(g.coalesce().values() if g.is_sparse else g)
-        for g in gradients
-        if g is not None
-    ]
+    held = [g.coalesce().values() if g.is_sparse else g for g in gradients if g is not None]
     # float64 on the CPU alone: not every device has it.
-    return (
-        float(torch.stack([norm.cpu().double() for norm in norms]).square().sum()) if norms else 0.0
-    )
+    norms = [torch.linalg.vector_norm(values).cpu().double() for values in held]
+    return float(torch.stack(norms).square().sum()) if norms else 0.0

@@ -49,7 +49,7 @@ def from_name(
         name: as above. "reduce_lr_on_plateau" and "greedy" are refused: they answer a metric.
         total_steps: length of the run in optimizer steps, at least 0.
         warmup: length of the warm-up, at most `total_steps`: an integer, in steps, or a float in
-            [0, 1), a share of the run, rounded up as the Trainer does.
+            [0, 1), a share of the run, rounded up.
         settings: as in the table, with transformers' names. A floor is ``min_factor=``, which
             transformers calls ``min_lr_rate=`` (with "warmup_stable_decay" ``min_lr_ratio=``). It
             may also be the absolute rate ``min_lr=`` (with "polynomial" ``lr_end=``) together
@@ -63,9 +63,12 @@ def from_name(
       theirs a step late; `num_cycles` must be an integer.
     - The floor of "polynomial" is 0 unless you give one, where `lr_end` is 1e-7.
     - "constant" refuses a warm-up, which transformers leaves out without a word.
+    - A share is taken as it is written: 0.07 of 100 steps are 7. The Trainer takes the rounded
+      ``0.07 * 100``, which is 7.000000000000001, and so 8.
     - "cosine_warmup_with_min_lr" has its peak at step ``warmup - 1`` and its floor at the last
-      update, as theirs; without a warm-up, or with one of a single step, it has the peak at the
-      first update, where theirs begins one step into the fall and never has it.
+      update, as theirs; without a warm-up it has the peak at the first update, where theirs
+      begins one step into the fall and never has it. (Nor has a warm-up of a single step whose
+      ``warmup_lr_rate`` is below 1, here and there.)
     - Warm-ups start at 0, as theirs, so that the first update changes nothing, but for
       "cosine_warmup_with_min_lr", which starts at ``1 / warmup``. ``Warmup(n - 1, 1 / n)`` is one
       that wastes no update.
@@ -241,7 +244,11 @@ def _cosine_warmup_with_min_lr(
     n = max(1, warmup)
     start = 1 / n if warmup_lr_rate is None else warmup_lr_rate
     start = _checks.number("from_name", "warmup_lr_rate", start, minimum=0, maximum=1)
-    return Warmup(n - 1, start).then(_waves(max(0, total - n), num_cycles, floor))
+    fall = _waves(max(1 if warmup == 1 else 0, total - n), num_cycles, floor)
+    if warmup == 1 and start < 1:  # the one step of the warm-up has no room to climb
+        first = Constant(start, 1).then(Constant(total_iters=max(1, total - 2)))
+        return first * fall
+    return Warmup(n - 1, start).then(fall)
 
 
 def _polynomial(

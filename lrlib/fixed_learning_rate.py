@@ -92,10 +92,14 @@ def largest_hessian_eigenvalue(
         max_iter: Hessian–vector products at most; reaching it gives a RuntimeWarning.
 
     Returns (eigenvalue, unit eigenvector of shape (d,)).
-    Raises TypeError or ValueError for bad arguments and if the loss or its gradient is not finite.
-    Sources: Lanczos (1950); Pearlmutter (1994) for the products.
+    Raises TypeError or ValueError for bad arguments and if the loss or its gradient is not finite,
+    ImportError without torch. Sources: Lanczos (1950); Pearlmutter (1994) for the products.
     """
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        message = _checks.needs_torch("largest_hessian_eigenvalue")
+        raise ImportError(message, name="torch") from error
 
     owner = "largest_hessian_eigenvalue"
     tol = _checks.number(owner, "tol", tol, above=0, below=1)

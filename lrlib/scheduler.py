@@ -9,8 +9,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from lrlib import _checks, _counting, _optimizers, _resuming
-from lrlib._driving import Driver, checked_floors, checked_shapes, checked_start, end_of
+from lrlib import _arguments, _checks, _counting, _optimizers, _resuming
+from lrlib._driving import Driver
 from lrlib._optimizers import uncompiled
 from lrlib.schedule import Schedule
 
@@ -92,13 +92,13 @@ class ScheduledLR(Driver):
         self.optimizer, self._torch = _optimizers.find("ScheduledLR", optimizer)
         shapes = {"lr": shape, "momentum": momentum, "weight_decay": weight_decay}
         self._shapes = {
-            name: checked_shapes("shape" if name == "lr" else name, value)
+            name: _arguments.shapes("shape" if name == "lr" else name, value)
             for name, value in shapes.items()
             if value is not None or name == "lr"
         }
-        self._floors = checked_floors(min_lr)
-        self._self_driving = bool(self_driving)
-        self._last_epoch = checked_start(start, last_epoch)
+        self._floors = _arguments.floors(min_lr)
+        self._self_driving = _arguments.flag("self_driving", self_driving)
+        self._last_epoch = _arguments.start(start, last_epoch)
         if last_epoch != -1 and (earlier := self._earlier()) is not None:
             # skorch gives a second fit's scheduler the number of epochs, whatever step() counted.
             self._last_epoch = earlier._last_epoch
@@ -107,17 +107,23 @@ class ScheduledLR(Driver):
         # How calls and updates have gone since this scheduler was built or loaded a state.
         self._updates = self._lead = 0  # updates seen; calls of step() less counted updates
         self._uncounted = 0  # updates since the last call of step()
-        self._by = 1  # what that call added to the counter
+        self._calls_then = 0  # calls of step() before the last update
+        self._by = 0  # what the last call added that did not add 1; 0 as long as none did
+        self._saved_by = 0  # what a call added in the run that was loaded, until the first call
         self._in_update = self._skipped = False
+        self._at_zero = False  # in an update at rate 0, which others have written
+        self._lent = False  # such an update was the last, and may have been none of the run
         self._grace = self._last_epoch > 0 or _optimizers.has_run(self._torch)
         self._surplus = False  # a call too many just after loading, not yet said
+        self._early = False  # whether it was said that calls came before any update
+        self._behind = False  # whether the last call came after several updates
         self._credit = 0  # what loading added for an update that was not yet counted
         self._attention = True  # whether the next step() has more to look at than the counts
         self._ahead = 0  # 1 if a wrapper moves last_epoch on before the update, not after it
         self._used: int | None = None  # self-driving: the step of the update just made
         self._unsaid: list[str] = []  # what was said on loading
         self._told: set[str] = set()
-        self._end = end_of(self._shapes["lr"])
+        self._end = _arguments.end_of(self._shapes["lr"])
         self._noted: dict[int, float] = {}  # the rates of new groups when they were added
         self._rates = _optimizers.Rates([])
         self._adopt_new_groups()
@@ -153,6 +159,8 @@ class ScheduledLR(Driver):
                 "resume with load_state_dict"
             )
         self._check_driving()
+        self._look_at_lent_zero()
+        self._check_unit(1)
         self._lead += 1 - self._uncounted
         if self._uncounted > 1:
             self._say("count", _counting.behind(self._updates + self._lead, self._updates), 3)
@@ -191,6 +199,7 @@ class ScheduledLR(Driver):
         self, values: Sequence[float]
     ) -> None:
         self._check_driving()
+        self._look_at_lent_zero()
         self._adopt_new_groups()
         groups = len(self._base["lr"])
         if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != groups:
@@ -207,6 +216,7 @@ class ScheduledLR(Driver):
         Computed, not read back: what other code wrote into the groups does not show, nor does
         the rounding to a float32 tensor. Groups added since the last step are included.
         """
+        self._look_at_scales()
         return self._values("lr", self._last_epoch, self._bases())
 
     def get_last_lr(self) -> list[float]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -216,6 +226,7 @@ class ScheduledLR(Driver):
         just made (of a self-driving scheduler too), after ``scheduler.step()`` those of the next
         one. Into a group added since they are written when its first update begins.
         """
+        self._look_at_scales()
         step = self._last_epoch if self._used is None else self._used
         return self._values("lr", step, self._bases())
 
@@ -247,6 +258,7 @@ class ScheduledLR(Driver):
                 raise ValueError(
                     f"ScheduledLR: by must be left out of step() if self_driving=True, got {by!r}"
                 )
+            self._look_at_lent_zero()
             self._used = None
             return self._say_again(4)
         if (self._uncounted != 1 or self._attention) and self._settle(by):
@@ -256,41 +268,54 @@ class ScheduledLR(Driver):
         plain = self._plain
         if plain is None or not self._advance_plainly(plain, by):
             self._advance(by)
-        self._by, self._uncounted = by, 0
+        if by != 1:
+            self._by = by
+        self._uncounted = 0
         return None
 
     def _settle(self, by: int) -> bool:
         """Look at a call of `step` that is not just one after one update; True if it counted."""
+        self._look_at_lent_zero()
         self._say_again(5)
+        self._check_unit(by)
         if self._credit and not self._uncounted:
             # The update was made in the run that saved the state, and was counted on loading.
             self._apply(self._last_epoch - self._credit + by)
-            self._attention, self._credit, self._by = True, 0, by
+            self._attention, self._credit = True, 0
+            self._by = by if by != 1 else self._by
             return True
-        first = self._lead + self._updates == self._uncounted
+        first = self._calls() == 0
         self._lead += 1 - self._uncounted
         calls, updates = self._updates + self._lead, self._updates
-        if self._uncounted > 1:
+        self._behind = self._uncounted > 1
+        if self._behind:
             self._say("count", _counting.behind(calls, updates), 4)
         elif self._surplus or not (self._uncounted or self._grace):
+            self._early = self._early or ("count" not in self._told and not updates)
             self._say("count", _counting.ahead(calls, updates, self._skipped), 4)
         self._surplus = self._grace and not self._uncounted and first and self._loaded
-        self._attention, self._grace, self._skipped = self._surplus, False, False
+        self._attention = self._surplus or self._behind
+        self._grace = self._skipped = False
         return False
 
     def state_dict(self) -> dict[str, Any]:
         """Counter, base values, and the schedules as text; passes ``weights_only=True``.
 
         "uncounted" is what an update that no `step` has counted yet will add to the counter, 0 if
-        there is none. "past" is a digest of the factors so far, which tells a longer schedule from
-        another one.
+        there is none; "by" what a call of `step` adds, 0 if there was none yet. "past" is a digest
+        of the factors so far, which tells a longer schedule from another one.
         """
-        between = self._uncounted == 1 and not self._ahead and "count" not in self._told
+        waiting = int(self._zero_is_left()) + (0 if self._self_driving else self._uncounted)
+        if waiting > 1 and self._driving:
+            self._say("count", _counting.behind(self._calls(), self._updates), 3)
+        between = waiting == 1 and not (self._ahead or self._behind)
         return {
             "last_epoch": self._last_epoch,
-            "uncounted": self._by if between and not self._self_driving else 0,
+            "uncounted": (self._by or 1) if between else 0,
+            "by": self._by or int(self._calls() > 0 or (self._self_driving and self._updates > 0)),
             "ahead": self._ahead,
             "base": {name: list(values) for name, values in self._bases().items()},
+            "min_lr": self._floors_of(len(self._bases()["lr"])),
             "shapes": {name: _resuming.text(shape) for name, shape in self._shapes.items()},
             "past": {
                 name: _resuming.past(shape, self._last_epoch)
@@ -333,6 +358,7 @@ class ScheduledLR(Driver):
         self._adopt_new_groups()
         count = state.last_epoch + state.uncounted
         messages, notes = _resuming.differences(state, self._shapes, self._base, count)
+        messages += _resuming.other_floors(state, self._floors_of(len(groups)), count)
         merged = {name: state.base.get(name, values) for name, values in self._base.items()}
         if state.foreign and all("max_lr" in group for group in groups):
             # Of OneCycleLR, whose own base is the lowest rate.
@@ -353,8 +379,10 @@ class ScheduledLR(Driver):
             raise
         self._unsaid, self._said_under = messages, warnings.filters
         self._credit = state.uncounted
-        self._lead = self._updates = self._uncounted = 0
-        self._by, self._used = state.uncounted or self._by, None
+        self._lead = self._updates = self._uncounted = self._calls_then = 0
+        self._by, self._used = state.by or state.uncounted or self._by, None
+        self._saved_by = state.by
+        self._lent = self._early = self._behind = False
         self._grace = self._attention = True
         self._loaded = "uncounted" in state_dict
         self._surplus = self._skipped = False

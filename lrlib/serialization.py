@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
@@ -109,9 +110,19 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
             one (`register_schedule`), and its arguments; schedules inside are such mappings.
 
     Raises TypeError if `data` is no mapping, and ValueError for a class or an argument that is
-    not known or is missing, each with the names that there are; and whatever the class raises
-    for a bad value.
+    not known or is missing, each with the names that there are, or mappings nested too deep; and
+    whatever the class raises for a bad value.
     """
+    try:
+        return _made(data)
+    except RecursionError:
+        raise ValueError(
+            f"from_dict: data must be nested less deep, and not hold itself; got "
+            f"{reprlib.repr(data)}"
+        ) from None
+
+
+def _made(data: Mapping[str, Any]) -> Schedule:
     if not isinstance(data, Mapping):
         raise TypeError(f"from_dict: data must be a mapping as of to_dict(), got {data!r}")
     if "class" not in data:
@@ -136,7 +147,7 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
 
 def _decoded(value: object) -> Any:
     if isinstance(value, Mapping):
-        return from_dict(value)
+        return _made(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return tuple(_decoded(entry) for entry in value)
     return value

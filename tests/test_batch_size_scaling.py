@@ -112,6 +112,25 @@ def test_a_parameter_that_takes_no_part_counts_as_zero():
     assert both == gradient_noise_scale(twin.loss, 8, params=twin.w, microbatches=9)
 
 
+def test_microbatches_without_a_gradient_are_refused():
+    for gradients in ([None, None], [[None], [None]], [[], []], [torch.ones(2), None]):
+        with pytest.raises(ValueError, match="gradient_noise_scale: gradients must hold a tensor"):
+            gradient_noise_scale(gradients, 4)
+        with pytest.raises(ValueError, match="GradientNoiseScale: gradients must hold a tensor"):
+            GradientNoiseScale().update(gradients, 4)
+    for gradients in ([3, 4], [["a"], ["b"]]):
+        with pytest.raises(TypeError, match="gradient_noise_scale: gradients must hold tensors"):
+            gradient_noise_scale(gradients, 4)
+    other, own = (nn.Parameter(torch.ones(2)) for _ in range(2))
+    with pytest.raises(ValueError, match="must hold a tensor each, got \\(None,\\)"):
+        gradient_noise_scale(lambda: other.sum(), 4, params=[own])
+    estimate = GradientNoiseScale()
+    for _ in range(2):
+        estimate.after_backward([own])
+    with pytest.raises(ValueError, match="params must have gradients, got none"):
+        estimate.end_update(4)
+
+
 def test_many_microbatches_give_the_textbook_estimate():
     """Of n gradients: tr Σ from the sample covariance, |G|² from the mean, less its own noise."""
     model, n, b = Linear(), 16, 8

@@ -104,7 +104,7 @@ THEIRS = {
 def test_the_factors_of_a_run_are_those_of_transformers(key, warmup):
     theirs, settings = THEIRS[key]
     name = key.split(",")[0]
-    if name == "cosine_warmup_with_min_lr" and warmup < 2:
+    if name == "cosine_warmup_with_min_lr" and warmup < 1:
         return  # one of those that are on purpose different
     shape = from_name(name, 100, warmup=warmup, **settings)
     expected = [theirs(t, warmup, 100, **settings) for t in range(100)]
@@ -166,6 +166,16 @@ def test_a_restart_of_theirs_comes_a_step_late():
     assert late  # their cycle is not over where it should be
     for n in late:
         assert from_name("cosine_with_restarts", 49 * n, num_cycles=49)(n) == 1
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 20])
+@pytest.mark.parametrize("rate", [0.0, 0.2, 1.0, None])
+def test_the_rate_of_a_warm_up_of_one_step_is_applied(total, rate):
+    settings = {"min_lr_rate": 0.1, "warmup_lr_rate": rate}
+    shape = from_name("cosine_warmup_with_min_lr", total, warmup=1, **settings)
+    expected = [cosine_warmup(t, 1, total, **settings) for t in range(total)]
+    assert np.abs(shape.sample(total) - expected).max() <= 1e-12
+    assert shape(10 * total) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("warmup", [0, 1])

@@ -12,6 +12,7 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from torch.optim import LBFGS, SGD, AdamW
 from torch.optim.lr_scheduler import (
+    ChainedScheduler,
     CosineAnnealingLR,
     LambdaLR,
     OneCycleLR,
@@ -79,6 +80,80 @@ def test_another_cadence_is_said_once_with_both_counts(calls, updates, counts, c
             for _ in range(calls):
                 scheduler.step()
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("accumulated", [2, 4, 7])
+@pytest.mark.parametrize("call_first", [False, True])
+def test_a_call_per_micro_batch_is_named(accumulated, call_first, said):
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, Constant())
+    for batch in range(1, 8 * accumulated + 1):
+        if call_first:
+            scheduler.step()
+        if batch % accumulated == 0:
+            optimizer.step()
+        if not call_first:
+            scheduler.step()
+    first, second = said()
+    assert "before any optimizer.step()" in first and "micro-batch" in first
+    assert f"2 update(s) so far, {accumulated} of them for one update" in second
+    assert "once per micro-batch" in second
+
+
+def test_first_updates_that_a_scaler_skipped_are_not_taken_for_micro_batches(said):
+    optimizer = sgd(kind=AdamW)
+    attempts(optimizer, ScheduledLR(optimizer, SHAPE), [1, 1, 1, 0, 0, 0, 0])
+    assert len(said()) == 1
+
+
+@pytest.mark.parametrize("moves", [2, 4])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_wrapper_that_moves_last_epoch_too_often_is_told(moves, before, said):
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, SHAPE)
+    for _ in range(4):
+        if not before:
+            optimizer.step()
+        for _ in range(moves):
+            scheduler.last_epoch += 1
+        if before:
+            optimizer.step()
+    (message,) = said()
+    assert f"{moves} of them for one update" in message and "move(s) of last_epoch" in message
+    assert "once per micro-batch" in message
+
+
+def test_a_wrapper_may_try_the_scheduler_out_without_updates(said):
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, SHAPE)
+    state = copy.deepcopy(scheduler.state_dict())
+    for _ in range(9):
+        scheduler.last_epoch += 1
+    scheduler.load_state_dict(state)
+    for _ in range(5):
+        scheduler.last_epoch += 1
+        optimizer.step()
+    assert said() == []
+
+
+@pytest.mark.parametrize(("updates", "messages"), [(0, 0), (1, 0), (2, 1), (30, 1)])
+def test_step_that_was_never_called_is_said_when_the_run_is_saved(updates, messages, said):
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, SHAPE)
+    for _ in range(updates):
+        optimizer.step()
+    for _ in range(2):
+        scheduler.state_dict()
+    assert len(said()) == messages
+    assert all(f"0 call(s) of step() and {updates} update(s)" in one for one in said())
+
+
+def test_a_self_driving_run_is_saved_without_a_word(said):
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, SHAPE, self_driving=True)
+    for _ in range(5):
+        optimizer.step()
+    assert scheduler.state_dict()["uncounted"] == 0 and said() == []
 
 
 def test_a_miscount_that_begins_later_is_said_with_the_counts_of_then():
@@ -261,6 +336,36 @@ def test_the_call_after_loading_says_how_much_the_update_before_added():
     assert resumed.last_epoch == 137
 
 
+def test_saved_between_the_two_calls_after_a_call_too_many():
+    """What was said about counts before has no part in what is saved."""
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, SHAPE)
+    with pytest.warns(UserWarning, match="before any"):
+        scheduler.step()
+    for _ in range(6):
+        optimizer.step()
+        scheduler.step()
+    optimizer.step()
+    resumed = ScheduledLR(sgd(), SHAPE)
+    resumed.load_state_dict(scheduler.state_dict())
+    scheduler.step()
+    assert resumed.last_epoch == scheduler.last_epoch == 8
+
+
+def test_saved_after_the_first_of_several_updates_per_call_it_is_not_counted(said):
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, SHAPE)
+    for _ in range(3):
+        for _ in range(4):
+            optimizer.step()
+        scheduler.step()
+    optimizer.step()
+    assert scheduler.state_dict()["uncounted"] == 0
+    scheduler.step()
+    optimizer.step()
+    assert scheduler.state_dict()["uncounted"] == 1 and len(said()) == 1
+
+
 def test_a_call_too_many_after_loading_is_said():
     first = ScheduledLR(sgd(), SHAPE)
     first.optimizer.step()
@@ -329,17 +434,91 @@ def test_a_past_that_differs_in_one_step_is_a_warning(said):
     assert len(said()) == 1
 
 
+def with_floor(min_lr, groups=2):
+    scheduler = ScheduledLR(sgd(groups=groups), SHAPE, min_lr=min_lr)
+    for _ in range(3):
+        scheduler.optimizer.step()
+        scheduler.step()
+    return scheduler
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (0.05, 0.0, True),
+        (0.0, 0.05, True),
+        (0.05, [0.05, 0.01], True),
+        (0.05, 0.05, False),
+        (0.05, [0.05, 0.05], False),
+        (0.0, [0.0, 0.0], False),
+    ],
+)
+def test_another_floor_is_said_on_resuming(old, new, told, said):
+    state = with_floor(old).state_dict()
+    scheduler = ScheduledLR(sgd(groups=2), SHAPE, min_lr=new)
+    scheduler.load_state_dict(state)
+    assert [("another min_lr: saved" in one) for one in said()] == [True] * told
+    del state["min_lr"]  # as of an earlier release
+    scheduler.load_state_dict(state)
+    assert len(said()) == told
+
+
+@pytest.mark.parametrize("how", ["step", "self_driving", "last_epoch"])
+@pytest.mark.parametrize(("old", "new"), [(50, 1), (50, 50), (50, 17), (1, 1), (1, 50)])
+def test_another_unit_is_said_on_resuming(old, new, how, said):
+    if new != 1 and how != "step":
+        pytest.skip("counts updates")
+    first = ScheduledLR(sgd(), CosineAnnealing(10_000))
+    for _ in range(4):
+        first.optimizer.step()
+        first.step(by=old)
+    state = first.state_dict()
+    for there in (True, False):
+        optimizer = sgd()
+        resumed = ScheduledLR(
+            optimizer, CosineAnnealing(10_000), self_driving=how == "self_driving"
+        )
+        resumed.load_state_dict(state)
+        for _ in range(3):
+            optimizer.step()
+            if how == "last_epoch":
+                resumed.last_epoch += 1
+            elif how == "step":
+                resumed.step(by=new)
+        told = (old == 1) != (new == 1) and there
+        assert [f"step(by={old}), this one" in one for one in said()] == [True] * told
+        if there:
+            state = {name: value for name, value in state.items() if name != "by"}
+            if told:
+                return
+
+
+def test_a_run_of_samples_whose_last_batch_holds_one_is_still_known(said):
+    first = ScheduledLR(sgd(), CosineAnnealing(10_000))
+    for by in (50, 50, 1):
+        first.optimizer.step()
+        first.step(by=by)
+    resumed = ScheduledLR(sgd(), CosineAnnealing(10_000))
+    resumed.load_state_dict(first.state_dict())
+    resumed.optimizer.step()
+    resumed.step(by=50)
+    assert said() == []
+
+
 # --- the end of a plan, and other writers
 
 
 @pytest.mark.parametrize(
     "shape",
-    [CosineAnnealing(5), CosineAnnealing(5, 0.1), OneCycle(5), Warmup(2).then(PolynomialDecay(3))],
+    [
+        *(CosineAnnealing(5), CosineAnnealing(5, 0.1), OneCycle(5), CosineAnnealing(2, 0.1)),
+        *(PolynomialDecay(1), Warmup(2).then(PolynomialDecay(3))),
+    ],
 )
 def test_training_past_the_end_of_a_falling_plan_is_said_once(shape, said):
     optimizer = sgd()
     scheduler = ScheduledLR(optimizer, shape)
-    for _ in range(5):
+    for _ in range(shape.length):
         optimizer.step()
         scheduler.step()
     assert said() == []
@@ -347,11 +526,19 @@ def test_training_past_the_end_of_a_falling_plan_is_said_once(shape, said):
         optimizer.step()
         scheduler.step()
     (message,) = said()
-    assert "ended at step 5" in message
+    assert f"ended at step {shape.length}" in message
 
 
 @pytest.mark.parametrize(
-    "shape", [Warmup(4), MultiStepDecay((2, 4)), Constant(0.5, 3), SHAPE.then(Constant(0.1, 2))]
+    "shape",
+    [
+        Warmup(4),
+        Warmup(2),
+        MultiStepDecay((2, 4)),
+        MultiStepDecay((2,)),
+        Constant(0.5, 3),
+        SHAPE.then(Constant(0.1, 2)),
+    ],
 )
 def test_a_plan_that_holds_by_design_may_be_outlived(shape, said):
     optimizer = sgd()
@@ -374,7 +561,20 @@ def test_a_plateau_rule_beside_it_is_said_once(tensor, self_driving, said):
         plateau.step(1.0)
     (message,) = said()
     assert "something else writes rates (a ReduceLROnPlateau" in message
+    found, written = re.findall(r" (?:is|wrote) ([\d.e-]+)[: ]", message)
+    assert float(found) == pytest.approx(0.01) and float(written) == pytest.approx(0.1)
     assert scheduler.last_epoch == 6
+
+
+def test_a_tensor_that_was_written_with_what_it_held_is_not_another_rate(said):
+    optimizer = sgd(torch.tensor(0.1))
+    scheduler, trace = ScheduledLR(optimizer, SHAPE), LRTrace(optimizer)
+    for _ in range(4):
+        optimizer.step()
+        optimizer.param_groups[0]["lr"].mul_(1.0)
+        scheduler.step()
+    assert said() == []
+    trace.assert_matches(SHAPE, 0.1, rtol=1e-6)
 
 
 # --- moving a run over
@@ -408,10 +608,29 @@ def test_a_run_of_torchs_schedulers_is_moved_over(build, shape, exact, said):
     assert [("would have gone on with" in one) for one in messages] == ([] if exact else [True])
 
 
-def test_a_plateau_schedulers_state_says_what_to_do_instead():
-    state = ReduceLROnPlateau(sgd()).state_dict()
-    with pytest.raises(ValueError, match=r"state_dict"):
-        ScheduledLR(sgd(), SHAPE).load_state_dict(state)
+def test_the_state_of_a_scheduler_that_counts_no_updates_says_what_to_do_instead():
+    optimizer = sgd()
+    chained = ChainedScheduler([StepLR(optimizer, 2), StepLR(optimizer, 3)], optimizer)
+    for theirs, message in (
+        (ReduceLROnPlateau(sgd()), r"is of ReduceLROnPlateau, which counts .*start=<updates made>"),
+        (chained, r'is of ChainedScheduler.*state_dict\["_schedulers"\]\[0\]'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ScheduledLR(sgd(), SHAPE).load_state_dict(theirs.state_dict())
+    optimizer.step()
+    chained.step()
+    scheduler = ScheduledLR(sgd(), SHAPE)
+    with pytest.warns(UserWarning, match="would have gone on with"):
+        scheduler.load_state_dict(chained.state_dict()["_schedulers"][0])
+    assert scheduler.last_epoch == 1
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -0.1])
+def test_a_peak_of_another_scheduler_that_is_none(bad):
+    scheduler = ScheduledLR(sgd(), SHAPE)
+    with pytest.raises(ValueError, match="one finite base lr of at least 0"):
+        scheduler.load_state_dict({"last_epoch": 3, "base_lrs": [bad]})
+    assert scheduler.last_epoch == 0 and scheduler.base_lrs == (0.1,)
 
 
 @pytest.mark.parametrize("how", [{"start": 7}, {"last_epoch": 6}])
@@ -467,6 +686,42 @@ def test_a_state_made_by_an_update_at_rate_0_is_no_update_and_no_base(
     trace.assert_matches(shape, 0.5, rtol=1e-6)
     trace.assert_matches(shape, 0.25, group=1, rtol=1e-6)
     assert said() == [] and scheduler.last_epoch == 6
+
+
+@pytest.mark.parametrize("how", ["", "self_driving", "self_driving, no calls"])
+@pytest.mark.parametrize("tensor", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_zero_that_nobody_takes_back_is_counted_and_overwritten(how, tensor, groups, said):
+    optimizer = sgd(torch.tensor(0.1) if tensor else 0.1, groups=groups)
+    scheduler = ScheduledLR(optimizer, SHAPE, self_driving=bool(how))
+    trace = LRTrace(optimizer)
+    for t in range(8):
+        if t == 3:
+            for group in optimizer.param_groups:
+                group["lr"] = torch.tensor(0.0) if tensor else 0.0
+        optimizer.step()
+        if "no calls" not in how:
+            scheduler.step()
+    applied = [0.0 if t == 3 else 0.1 * SHAPE(t) for t in range(8)]
+    assert trace.lr[:, 0] == pytest.approx(applied, rel=1e-6)
+    assert scheduler.last_epoch == 8
+    (message,) = said()
+    assert "at step 3 the rate of parameter group 0 is 0.0 where" in message
+
+
+def test_a_zero_that_was_not_yet_taken_back_is_in_the_saved_state():
+    for self_driving in (False, True):
+        optimizer = sgd()
+        scheduler = ScheduledLR(optimizer, SHAPE, self_driving=self_driving)
+        for _ in range(3):
+            optimizer.step()
+            scheduler.step()
+        rate = optimizer.param_groups[0]["lr"]
+        optimizer.param_groups[0]["lr"] = 0.0
+        optimizer.step()
+        assert scheduler.state_dict()["uncounted"] == 1
+        optimizer.param_groups[0]["lr"] = rate
+        assert scheduler.state_dict()["uncounted"] == 0
 
 
 @pytest.mark.parametrize("lent", [0.0, 0.7])
@@ -542,13 +797,15 @@ def test_a_shape_per_group():
 
 def test_there_must_be_a_shape_and_a_floor_for_every_group():
     for bad in ({"shape": [SHAPE] * 3}, {"shape": SHAPE, "min_lr": [0.1] * 3}):
-        with pytest.raises(ValueError, match=r"(shape|min_lr) must be one, or one per parameter"):
+        with pytest.raises(
+            ValueError, match=r"(shape|min_lr) must be one, or one per parameter.*2 group\(s\)$"
+        ):
             ScheduledLR(sgd(groups=2), **bad)
     optimizer = sgd(groups=2)
     scheduler = ScheduledLR(optimizer, [SHAPE] * 2)
     optimizer.add_param_group(late_group())
     for _ in range(2):
-        with pytest.raises(ValueError, match="got 2 for 3 group"):
+        with pytest.raises(ValueError, match=r"got 2 for 3 group.*after adding a group build"):
             optimizer.step()
     new = ScheduledLR(optimizer, [SHAPE] * 3, start=scheduler.last_epoch)
     optimizer.step()
@@ -577,7 +834,7 @@ def test_a_floor_is_absolute_one_or_one_per_group():
             factor = CosineAnnealing(10)(t)
             assert row.tolist() == [max(0.1 * factor, each[0]), max(0.01 * factor, each[1]), 0.0]
         trace.detach()
-    for bad in (-1, float("nan"), "0", [0.1, None, 0.1]):
+    for bad in (-1, float("nan"), "0", [0.1, None, 0.1], []):
         with pytest.raises((TypeError, ValueError), match="min_lr must be"):
             ScheduledLR(optimizer, SHAPE, min_lr=bad)
 
@@ -601,6 +858,58 @@ def test_tokens_are_counted():
             scheduler.step(by=bad)
 
 
+@pytest.mark.parametrize("how", ["set", "before get_lr", "loaded", "lent"])
+@pytest.mark.parametrize("self_driving", [False, True])
+@pytest.mark.parametrize("late", [0, 3])
+def test_layer_decay_that_comes_late_is_applied(how, self_driving, late):
+    if how == "lent" and self_driving:
+        pytest.skip("writes its own rate before the lent one is taken back")
+    optimizer = sgd(groups=2)
+    trace = LRTrace(optimizer)
+    scheduler = ScheduledLR(optimizer, SHAPE, self_driving=self_driving)
+    for t in range(6):
+        if t == late and how == "loaded":
+            state = copy.deepcopy(optimizer.state_dict())
+            for group, scale in zip(state["param_groups"], (0.5, 1.0), strict=True):
+                group["lr_scale"] = scale
+            optimizer.load_state_dict(state)
+        elif t == late:
+            for group, scale in zip(optimizer.param_groups, (0.5, 1.0), strict=True):
+                group["lr_scale"] = scale
+        if t == late and how == "before get_lr":
+            assert scheduler.get_lr() == [0.05 * SHAPE(t), 0.1 * SHAPE(t)]
+            assert scheduler.get_last_lr()[1] == 0.1 * SHAPE(t)
+        if t == late and how == "lent":
+            kept = optimizer.param_groups[0]["lr"]
+            optimizer.param_groups[0]["lr"] = 7.0
+        optimizer.step()
+        if t == late and how == "lent":
+            optimizer.param_groups[0]["lr"] = kept
+        scheduler.step()
+    scales = [0.5 if t >= late + (how == "lent") else 1.0 for t in range(6)]
+    expected = [0.1 * SHAPE(t) * scale for t, scale in enumerate(scales)]
+    if how == "lent":
+        expected[late] = 7.0
+    assert trace.lr[:, 0].tolist() == expected
+    assert trace.lr[:, 1].tolist() == [0.1 * SHAPE(t) for t in range(6)]
+    assert scheduler.base_lrs == (0.1, 0.1)
+
+
+def test_layer_decay_that_a_loaded_state_lacks_is_said_to_be_lost(said):
+    state = copy.deepcopy(sgd().state_dict())
+    optimizer = sgd()
+    optimizer.param_groups[0]["lr_scale"] = 0.5
+    scheduler, trace = ScheduledLR(optimizer, SHAPE), LRTrace(optimizer)
+    optimizer.load_state_dict(state)
+    (message,) = said()
+    assert "had an lr_scale" in message
+    optimizer.step()
+    scheduler.step()
+    optimizer.param_groups[0]["lr_scale"] = 0.25
+    optimizer.step()
+    assert trace.lr[:, 0].tolist() == [0.1, 0.1 * SHAPE(1) * 0.25]
+
+
 def test_layer_decay_is_applied_as_in_timm():
     optimizer = sgd(groups=3)
     for group, scale in zip(optimizer.param_groups, (0.75**7, 0.75, 1.0), strict=True):
@@ -614,3 +923,48 @@ def test_layer_decay_is_applied_as_in_timm():
     scales = (0.75**7, 0.75, 1.0, 0.5)
     assert trace.lr[4].tolist() == [0.1 * SHAPE(4) * scale for scale in scales]
     assert scheduler.base_lrs == (0.1,) * 4
+
+
+@pytest.mark.parametrize("bad", ["yes", 1, None])
+def test_self_driving_is_true_or_false(bad):
+    with pytest.raises(TypeError, match="ScheduledLR: self_driving must be True or False, got"):
+        ScheduledLR(sgd(), SHAPE, self_driving=bad)
+
+
+@pytest.mark.parametrize("kind", [SGD, AdamW])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_the_short_way_and_the_long_one_give_the_same(kind, tensor):
+    """Floors, a schedule per group and a driven momentum, beside what they come to."""
+    shapes = [SHAPE, SHAPE, Warmup(5), HalfCosine(9)]
+    floors = [0.02, 0.0, 0.01, 0.3]
+    for min_lr in (0.02, floors):
+        options = {"momentum": 0.9} if kind is SGD else {}
+        optimizer = sgd(torch.tensor(0.1) if tensor else 0.1, groups=4, kind=kind, **options)
+        scheduler = ScheduledLR(optimizer, shapes, min_lr=min_lr, momentum=HalfCosine(30))
+        trace = LRTrace(optimizer)
+        for _ in range(12):
+            optimizer.step()
+            scheduler.step()
+        each = floors if min_lr is floors else [min_lr] * 4
+        for t in range(12):
+            expected = [max(0.1 * s(t), low) for s, low in zip(shapes, each, strict=True)]
+            assert trace.lr[t] == pytest.approx(expected, rel=1e-6 if tensor else 0, abs=0)
+        for group in range(4):
+            trace.assert_matches(HalfCosine(30), 0.9, group=group, quantity="momentum")
+
+
+def test_each_schedule_is_asked_once_per_step_however_many_groups_follow_it():
+    asked = []
+
+    class Asked(Constant):
+        def formula(self, step):
+            asked.append(step)
+            return 1.0
+
+    optimizer = sgd(groups=20)
+    a, b = Asked(), Asked()
+    scheduler = ScheduledLR(optimizer, [a, b] * 10)
+    asked.clear()
+    optimizer.step()
+    scheduler.step()
+    assert asked == [1, 1]

@@ -140,6 +140,24 @@ def conflict_in_cells():
     return text.replace(line, conflict(line, line.replace("gamma", "1 / gamma")))
 
 
+# Cells in place of answers: one that puts another module where the checkers are, one that
+# replaces a single checker.
+FAKE = """
+import sys, types
+import lrlib.exercises
+class Agreeable:
+    def __call__(self, *args, **options): return self
+    def __getattr__(self, name): return self
+fake = types.ModuleType("lrlib.exercises.step_decay")
+fake.__getattr__ = lambda name: Agreeable()
+sys.modules["lrlib.exercises.step_decay"] = lrlib.exercises.step_decay = fake
+"""
+LENIENT = """
+from lrlib.exercises import step_decay
+step_decay.check_epochs = lambda *answer: None
+"""
+
+
 GOOD = answered(*POINTS)
 ALL, MOST = set(POINTS), {"factor", "epochs", "flaws", "fair"}
 # One that computes is stopped by the checker itself.
@@ -284,10 +302,29 @@ CLASS = {
         "graded",
         "points of 'factor-test' had been changed to 50.*'factor-test' had been changed; restored",
     ),
+    "fooled": (
+        FILE,
+        inserted(copy.deepcopy(HANDED_OUT), "setup", FAKE),
+        ALL,
+        "graded",
+        "no answer was changed: other cells were added; 'factor', .* are as handed out, and yet",
+    ),
+    "fooled-once": (
+        FILE,
+        inserted(answered("factor"), "setup", LENIENT),
+        {"factor", "epochs"},
+        "graded",
+        "^'epochs' is as handed out, and yet the test gave points: look at the other cells$",
+    ),
     "warns": (FILE, with_answer("factor", WARNS), MOST, "graded", "^$"),
     "absent": (None, None, None, "nothing handed in", "^$"),
 }
-BY_HAND = {"deleted-answer", "tampered"}  # graded, but somebody should look
+BY_HAND = {
+    "deleted-answer",
+    "tampered",
+    "fooled",
+    "fooled-once",
+}  # graded, but somebody should look
 
 
 def hand_in(folder, file, content):

@@ -38,21 +38,32 @@ WITHOUT_TORCH = """
         assert lrlib.from_dict(json.loads(json.dumps(shape.to_dict()))) == shape
         assert pickle.loads(pickle.dumps(shape)) == shape
     assert lrlib.stability_limit(2.0) == 1 and lrlib.noise_floor(0.2, 1.0, 1.0) > 0
-    assert "ScheduledLR" in dir(lrlib) and lrlib.__version__
+    assert lrlib.__version__
 
-    for name in ("ScheduledLR", "LRTrace", "find_lr", "GradientNoiseScale", "scheduler"):
+    # Programs that look at what there is find it, and no more.
+    import inspect, pydoc
+    everything = {}
+    exec("from lrlib import *", everything)
+    assert "Warmup" in everything and "ScheduledLR" not in everything
+    members = dict(inspect.getmembers(lrlib))
+    assert "Warmup" in members and not {"ScheduledLR", "scheduler"} & members.keys()
+    assert "class Warmup(" in pydoc.plain(pydoc.render_doc(lrlib))
+    assert not hasattr(lrlib, "ScheduledLR") and hasattr(lrlib, "Warmup")
+
+    # The code of a reader hears why: an AttributeError, or an ImportError from an import.
+    def says(name, kind, run):
         try:
-            getattr(lrlib, name)
-        except ImportError as error:
-            assert f"lrlib.{name} needs torch, which is not installed" in str(error), error
+            run()
+        except kind as error:
+            assert f"lrlib.{name} needs torch, which is not installed (pip" in str(error), error
         else:
             raise AssertionError(name)
-    try:
-        from lrlib import ScheduledLR
-    except ImportError as error:
-        assert "pip install torch" in str(error), error
-    else:
-        raise AssertionError("ScheduledLR was imported")
+
+    for name in ("ScheduledLR", "LRTrace", "find_lr", "GradientNoiseScale", "scheduler"):
+        says(name, AttributeError, lambda: getattr(lrlib, name))
+        says(name, ImportError, lambda: exec(f"from lrlib import Warmup, {name}"))
+    name = "largest_hessian_eigenvalue"
+    says(name, ImportError, lambda: lrlib.largest_hessian_eigenvalue(lambda: 1, [1]))
 """
 
 
@@ -142,7 +153,7 @@ def test_a_type_checker_sees_the_names_that_are_loaded_when_first_used():
         for node in block
         if isinstance(node, ast.ImportFrom)
     }
-    assert seen == lrlib._NEED_TORCH
+    assert seen == {module: names for module, names in lrlib._NEED_TORCH.items() if names}
 
 
 def test_what_is_not_there_is_an_attribute_error():

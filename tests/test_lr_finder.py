@@ -771,6 +771,60 @@ def test_a_curve_of_noise_is_refused(repeats):
     assert np.mean(["no descent" in (result.reason or "") for result in found]) >= 0.9
 
 
+@pytest.mark.parametrize("level", [0.0, 5.0, -3.3, 1000.0, 0.1, 2.302585, 1e-9, 1e7])
+@pytest.mark.parametrize("dtype", [None, torch.float64, torch.float32, torch.bfloat16])
+def test_a_loss_that_stands_still_is_refused_whatever_its_level(level, dtype):
+    parameter = nn.Parameter(torch.ones(2))
+
+    def train_step():
+        parameter.grad = torch.zeros(2)
+        return level if dtype is None else torch.tensor(level, dtype=dtype)
+
+    result = find_lr(SGD([parameter], lr=0.1), train_step)
+    assert result.reason.startswith("no descent: ")
+    assert all(found.rate is None for found in result.suggestions.values())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("level", [5.0, 0.1, 800.0])
+def test_so_is_one_that_moves_by_its_rounding(level, dtype):
+    x, rng = np.linspace(-6, 1, 100), np.random.default_rng(2)
+    for share in (0.1, 0.3, 0.5):
+        up = rng.random((3, 100)) < share
+        losses = np.where(up, np.nextafter(dtype(level), dtype(np.inf)), dtype(level))
+        assert LRFinderResult(10**x, losses).reason.startswith("no descent: ")
+
+
+@pytest.mark.parametrize("level", [0.0, 10.0, 1e4])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_fall_above_the_rounding_is_believed_at_any_level(level, dtype):
+    x = np.linspace(-6, 1, 100)
+    low = LRFinderResult(10**x, np.minimum(curve(x), 9.2).astype(dtype))
+    high = LRFinderResult(10**x, (np.minimum(curve(x), 9.2) + level).astype(dtype))
+    assert high.default == pytest.approx(low.default, rel=0.02)
+
+
+@pytest.mark.parametrize("frozen", ["head", "dead"])
+def test_so_is_a_network_that_does_not_train(frozen):
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
+    with torch.no_grad():
+        net[0].bias.fill_(-100 if frozen == "dead" else 0)
+    head = [*net[2].parameters()]
+    for parameter in head[1:] if frozen == "dead" else head:
+        parameter.requires_grad_(False)
+    other = nn.Parameter(torch.ones(3))
+    trained = [*net[0].parameters(), head[0]] if frozen == "dead" else [other]
+    optimizer = SGD(trained, lr=0.1)
+
+    def train_step():
+        optimizer.zero_grad()
+        loss = (net(X) - 0.7).square().mean() + 0 * other.sum()
+        loss.backward()
+        return loss.detach()
+
+    assert find_lr(optimizer, train_step).reason.startswith("no descent: ")
+
+
 @pytest.mark.parametrize(("fall", "refused"), [(0.25, True), (0.27, False)])
 def test_a_fall_is_believed_from_five_standard_errors_of_a_smoothed_loss_on(fall, refused):
     """As many losses count as the window covers: half or twice as many would move this by √2."""

@@ -244,6 +244,17 @@ def test_what_is_malformed_is_refused(data, message):
         from_dict(data)
 
 
+def test_what_is_nested_without_end_is_refused():
+    itself = {"class": "Product"}
+    itself["schedules"] = [itself]
+    deep, row = WARMUP, []
+    for _ in range(100_000):
+        deep, row = {"class": "Product", "schedules": [deep]}, [row]
+    for data in (itself, deep, WARMUP | {"total_iters": row}):
+        with pytest.raises(ValueError, match="from_dict: data must be nested less deep"):
+            from_dict(data)
+
+
 @pytest.mark.parametrize("data", [None, "Warmup", 3, [WARMUP], Warmup(5), '{"class": "Warmup"}'])
 def test_what_is_no_mapping_is_refused(data):
     with pytest.raises(TypeError, match="from_dict: data must be a mapping as of to_dict"):

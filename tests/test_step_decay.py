@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from conftest import assert_equals_torch, torch_rates
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,8 @@ def test_known_values():
         np.array([3, 6, 9], dtype=np.uint8),
         (np.int16(3), 6, np.uint64(9)),
         iter([3, 6, 9]),
+        torch.tensor([3, 6, 9]),
+        [torch.tensor(3), 6, torch.tensor(9, dtype=torch.int16)],
     ],
     ids=lambda it: type(it).__name__,
 )

@@ -34,7 +34,10 @@ FLOORS = (
         *("cyclical", "one_cycle", "warmup", "pretraining", "choosing", "serialization"),
         "fixed_learning_rate",
     },
-    {"_optimizers", "_counting", "_resuming", "_driving", "scheduler", "trace", "restoring"},
+    {
+        *("_optimizers", "_counting", "_resuming", "_writing", "_arguments", "_driving"),
+        *("scheduler", "trace", "restoring"),
+    },
     {"lr_finder", "batch_size_scaling"},
     {"lrlib"},  # the door: it opens on all below
     {"lab"},

@@ -3,6 +3,7 @@ stand-in of the same interface always."""
 
 import copy
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import io
@@ -435,6 +436,27 @@ def test_a_shape_is_still_copied_pickled_and_looked_into(name):
     assert {f.name for f in dataclasses.fields(shape)} == set(vars(shape))
     vars(shape)["new"] = 1
     assert "new" not in vars(shape)
+
+
+def test_what_a_schedule_caches_is_computed_once():
+    asked = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Table(Constant):
+        @functools.cached_property
+        def table(self):
+            asked.append(self)
+            return [0.5] * 50
+
+        def formula(self, step):
+            return self.table[step]
+
+    shape = Table(0.5)
+    assert shape.sample(50).tolist() == [0.5] * 50
+    assert len(asked) == 1
+    assert shape == Table(0.5) and copy.deepcopy(shape).sample(9).tolist() == [0.5] * 9
+    scheduler = LambdaLR(base(), shape)
+    assert scheduler.state_dict()["lr_lambdas"] == [{}, {}] and len(asked) == 1
 
 
 def test_an_attribute_that_is_no_field_survives_a_copy():

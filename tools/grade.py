@@ -28,7 +28,7 @@ import psutil
 from grade_collect import Submission, collect, read_roster, unpacked
 from grade_marks import Marking, enter_marks
 from grade_mend import Note
-from grade_report import Row, grades_csv, not_graded_html, report_html, summary
+from grade_report import Row, grades_csv, not_graded_html, report_html, short, summary
 from grade_student import FAILED, GRADED, IN_PART, NOTHING, Job, Result, database
 from nbgrader.api import Grade, Gradebook, MissingEntry
 from notebooks import Fault, grader, notebook_environment, write_whole
@@ -185,10 +185,16 @@ class Grading:
                     Note("the gradebook has lost this student; grade with --all", True)
                 )
                 return row
+            unearned = []
             for notebook in notebooks:
                 prefix = f"{notebook.name}/" if len(notebooks) > 1 else ""
                 for mark in notebook.grades:
                     self.add_mark(row, prefix + mark.name, mark, marking)
+                    untouched = f"{notebook.name}/{short(mark.name)}" in result.untouched
+                    if untouched and mark.auto_score and mark.manual_score is None:
+                        unearned.append(prefix + short(mark.name))
+        if unearned:
+            row.notes.append(points_without_answer(unearned))
         return row
 
     def add_mark(self, row: Row, name: str, mark: Grade, marking: Marking) -> None:
@@ -204,13 +210,25 @@ class Grading:
             row.notes.append(Note(f"'{name}' was graded by hand"))
 
 
+def points_without_answer(names: list[str]) -> Note:
+    """A starter earns nothing: other code of the student's has answered, or fooled the test."""
+    listed = ", ".join(f"'{name}'" for name in names)
+    one = len(names) == 1
+    return Note(
+        f"{listed} {'is' if one else 'are'} as handed out, and yet the "
+        f"test{'' if one else 's'} gave points: look at the other cells",
+        True,
+    )
+
+
 def in_source_order(notebook) -> list:
     order = [cell.name for cell in notebook.source_cells]
     return sorted(notebook.grade_cells, key=lambda cell: order.index(cell.name))
 
 
 def as_result(found: dict) -> Result:
-    return Result(found["status"], [Note(*note) for note in found["notes"]], found["feedback"])
+    notes = [Note(*note) for note in found["notes"]]
+    return Result(found["status"], notes, found["feedback"], found["untouched"])
 
 
 # --------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Mended:
     notebook: NotebookNode
     notes: list[Note] = field(default_factory=list)
     answered: int = 0  # answers that are no longer the starter
+    untouched: list[str] = field(default_factory=list)  # answers in code that still are
 
 
 # --------------------------------------------------------------------------------------
@@ -224,8 +225,14 @@ def mend(sheet: NotebookNode, handed_in: NotebookNode) -> Mended:
         mended.notebook.cells += restored(own, chosen.get(name), mended) + others[name]
     for cell in mended.notebook.cells:
         cell.metadata.pop("handed_in_id", None)
+    for own in filter(is_answer, sheet.cells):
+        name = own.metadata.nbgrader.grade_id
+        if own.cell_type == "code" and same(chosen.get(name, own).source, own.source):
+            mended.untouched.append(name)
     if not mended.answered:
-        notes.append(Note("no answer was changed: the sheet is as it was handed out"))
+        added = any(cell.source.strip() for cells in others.values() for cell in cells)
+        rest = "other cells were added" if added else "the sheet is as it was handed out"
+        notes.append(Note(f"no answer was changed: {rest}"))
     return mended
 
 

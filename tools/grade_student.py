@@ -53,6 +53,7 @@ class Result:
     status: str
     notes: list[Note] = field(default_factory=list)
     feedback: list[str] = field(default_factory=list)  # paths
+    untouched: list[str] = field(default_factory=list)  # answers in code, as notebook/name
 
 
 class Candidate(NamedTuple):
@@ -136,10 +137,13 @@ def said_on_top(notes: list[Note]) -> NotebookNode:
     return nbformat.v4.new_markdown_cell(f"**Notes on how this notebook was graded**\n\n{lines}")
 
 
-def lay_out(job: Job, files: list[tuple[str, bytes]]) -> tuple[list[Note], list[str]]:
+def lay_out(
+    job: Job, files: list[tuple[str, bytes]], untouched: list[str]
+) -> tuple[list[Note], list[str]]:
     """Write the mended notebooks where nbgrader looks for them.
 
-    Returns the notes, and for each notebook of the sheet that is missing why.
+    Returns the notes, and for each notebook of the sheet that is missing why; adds the answers
+    that are as they were handed out to `untouched`.
     """
     target = Path(job.course, "submitted", job.student, job.sheet)
     for old in target.glob("*"):
@@ -158,6 +162,7 @@ def lay_out(job: Job, files: list[tuple[str, bytes]]) -> tuple[list[Note], list[
             notebook.cells.insert(0, said_on_top(own))
         write_notebook(notebook, target / path.name)
         notes += own
+        untouched += [f"{path.stem}/{name}" for name in found.mended.untouched]
     if len(missing) < len(released):
         kept, left_out = own_modules(files)
         for name, data in kept.items():
@@ -212,9 +217,10 @@ def cell_name(cell: NotebookNode) -> str:
 def grade(job: Job) -> Result:
     if not job.files:
         return Result(NOTHING)
+    untouched: list[str] = []
     try:
         files = list(contents(job.files))
-        notes, missing = lay_out(job, files)
+        notes, missing = lay_out(job, files, untouched)
     except (Unreadable, zipfile.BadZipFile, OSError) as error:
         return Result(FAILED, [Note(str(error), True)])
     if not list(Path(job.course, "submitted", job.student, job.sheet).glob("*.ipynb")):
@@ -239,7 +245,7 @@ def grade(job: Job) -> Result:
         notes.append(Note("the page with feedback could not be made (see the log)", True))
     pages = sorted(Path(job.course, "feedback", job.student, job.sheet).glob("*.html"))
     status = IN_PART if stopped or missing else GRADED
-    return Result(status, notes + stopped, [str(page) for page in pages])
+    return Result(status, notes + stopped, [str(page) for page in pages], untouched)
 
 
 def main() -> int:

@@ -59,3 +59,17 @@ def crossing(rates: np.ndarray, losses: np.ndarray, level: float) -> float | Non
 def noise_of(steps: np.ndarray) -> float:
     """Standard deviation of one loss around the curve, from differences of neighbours."""
     return 1.48 * float(np.median(np.abs(steps[np.isfinite(steps)]))) / math.sqrt(2)
+
+
+def rounding_of(losses: np.ndarray) -> float:
+    """The relative change of a smoothed loss that rounding alone may make, from the losses' format.
+
+    A loss that stands still is rounded to one number or to neighbours of it, and smoothing rounds
+    too. The losses came in the narrowest format of torch that holds them all.
+    """
+    finite = losses[np.isfinite(losses)]
+    mantissas = np.abs(np.frexp(finite)[0])  # in [0.5, 1), or 0
+    for bits in (8, 11, 24):  # of bfloat16, float16 and float32
+        if (mantissas * 2.0**bits % 1 == 0).all():
+            return 2.0 ** (2 - bits)
+    return 1e-12

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrlib import _checks
-from lrlib.lr_finder.curves import checked, noise_of, smooth, start_level
+from lrlib.lr_finder.curves import checked, noise_of, rounding_of, smooth, start_level
 from lrlib.lr_finder.rules import CLIMB, RULES
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ class LRFinderResult:
         # Standard error of a smoothed loss: as many losses count as the window covers.
         spacing = math.log10(rates[-1] / rates[0]) / (rates.size - 1)
         window = max(2 * math.sqrt(math.pi) * self.smoothing / spacing, 1) * len(self.losses)
-        doubt = 5 * self._noise / math.sqrt(window)
+        doubt = max(5 * self._noise / math.sqrt(window), rounding_of(self.losses) * abs(start))
         if start - low <= doubt:
             return (
                 f"no descent: the loss falls from {start:.4g} to {low:.4g} at most, and its noise "
-                f"alone may do that; test more often (num_iter, repeats), from a smaller "
-                f"start_lr, with larger batches, or check that the model trains at all"
+                f"or rounding alone may do that; test more often (num_iter, repeats), from a "
+                f"smaller start_lr, with larger batches, or check that the model trains at all"
             )
         climb = curve[curve.argmin() :].max() - low
         if climb <= max(CLIMB * (start - low), doubt):
