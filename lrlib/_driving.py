@@ -249,10 +249,10 @@ class Driver(_counting.Counter):
         overridden = type(self)._values is not Driver._values
         if self._rates.tensors or self._scaled or self._ahead or overridden:
             return None
-        alone = len(self._shapes) == 1 and not self._floors and isinstance(shape, Schedule)
-        if not alone or type(shape).__call__ is not Schedule.__call__:
+        if len(self._shapes) > 1 or self._floors or not isinstance(shape, Schedule):
             return None, None
-        return shape, shape.length
+        plain = type(shape).__call__ is Schedule.__call__
+        return (shape, shape.length) if plain else (None, None)
 
     def _others(self, step: int, base: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
         """Momentum and weight decay at `step`, where they are driven."""

@@ -44,8 +44,8 @@ FLOORS = (
     {"exercises"},
 )
 TORCH_IS_KNOWN_TO = "lrlib._optimizers"
-# Attributes with an underscore that are documented: of ast, os, and named tuples.
-DOCUMENTED = {"_fields", "_exit", "_asdict", "_replace", "_make"}
+# Attributes with an underscore that are documented: of ast, os, sys, and named tuples.
+DOCUMENTED = {"_fields", "_exit", "_getframe", "_asdict", "_replace", "_make"}
 
 
 @dataclass(frozen=True)
