@@ -120,8 +120,7 @@ check_factor = exercise(
             lambda t, T_0, m: half(t / next(T_0 * m**i for i in range(99) if T_0 * m**i > t)),
         ),
         (
-            "it climbs back where it should jump. That is torch's CosineAnnealingLR past T_max; "
-            "here the first step of a cycle has the factor 1, and T_cur counts from there.",
+            "it climbs back, as torch's CosineAnnealingLR does. A cycle begins at 1: jump.",
             lambda t, T_0, m: half(t / T_0),
         ),
         (
@@ -157,38 +156,26 @@ check_factor = exercise(
             lambda t, T_0, m: half(t % T_0 / T_0),
         ),
         (
-            _LENGTHS + "you add T_mult where it should be multiplied.",
+            _LENGTHS + "yours grow by the same amount each time. Multiply, do not add.",
             _cycles(lambda i, T_0, m: T_0 + i * m),
-        ),
-        (
-            _LENGTHS + "yours grow by the same amount each time. Multiply again and again.",
             _cycles(lambda i, T_0, m: T_0 + i * (m - 1)),
             _cycles(lambda i, T_0, m: T_0 * (1 + i * (m - 1))),
             _cycles(lambda i, T_0, m: T_0 * (1 + i)),
             _cycles(lambda i, T_0, m: T_0 * max(1, m * i)),
         ),
         (
-            _LENGTHS + "your first cycle is already T_mult times T_0 long. i counts from 0.",
+            _LENGTHS + "your power is one too high or too low. i counts from 0.",
             _cycles(lambda i, T_0, m: T_0 * m ** (i + 1)),
-        ),
-        (
-            _LENGTHS + "your second is as long as your first.",
             _cycles(lambda i, T_0, m: T_0 * m ** max(i - 1, 0)),
         ),
-        (
-            _LENGTHS + "T_0 itself is not raised to a power.",
-            _cycles(lambda i, T_0, m: (T_0 * m) ** i),
-            _cycles(lambda i, T_0, m: T_0 ** (i + 1) * m**i),
-        ),
+        (_LENGTHS + "T_0 has no power.", _cycles(lambda i, T_0, m: (T_0 * m) ** i)),
         ("first subtract the length of the cycle that is over, then multiply it.", _subtracts_late),
         (
-            "the restarts are on time, but inside the later cycles the cosine runs too fast. "
-            "Divide T_cur by the length of its own cycle.",
+            "inside the later cycles the cosine runs too fast. Divide by the length of the cycle.",
             _placed(lambda t, T_cur, T_i, T_0: half(T_cur / T_0)),
         ),
         (
-            "T_cur is not t % T_i if the cycles before had other lengths. How many steps did all "
-            "of them have together?",
+            "T_cur is not t % T_i. How many steps did all cycles before have together?",
             _placed(lambda t, T_cur, T_i, T_0: half(t % T_i / T_i)),
         ),
         (
@@ -199,8 +186,7 @@ check_factor = exercise(
             ),
         ),
         (
-            "some cycles begin before the one before is over. The cycle of step t is the last "
-            "that has begun: round down.",
+            "some cycles begin before the one before is over: round down.",
             _by_logarithm(round),
             _by_logarithm(math.ceil),
         ),
@@ -296,18 +282,11 @@ check_first_cycle = exercise(
             lambda total, m, n: (total - 1) // _total(m, n),
         ),
         ("{given} would be right for cycles of one length.", *_for(lambda m, n: n)),
+        ("{given} leaves room for the last cycle alone.", *_for(lambda m, n: m ** (n - 1))),
         (
-            "{given} makes the last cycle as long as the run. Those before it take steps too.",
-            *_for(lambda m, n: m ** (n - 1)),
-        ),
-        (
-            "T_mult to the power cycles is not the sum of the lengths. Write the lengths of the "
-            "first three down, in units of T_0.",
+            "that is not the sum of all lengths. Write those of the first three cycles down, in "
+            "units of T_0.",
             *_for(lambda m, n: m**n),
-        ),
-        (
-            "the length is multiplied by T_mult again with every cycle, so the sum is not cycles "
-            "times T_mult.",
             *_for(lambda m, n: m * n),
         ),
         (
@@ -315,18 +294,9 @@ check_first_cycle = exercise(
             *_for(lambda m, n: sum(1 + i * (m - 1) for i in range(n))),
             *_for(lambda m, n: 1 + sum(i * m for i in range(n))),
         ),
-        (
-            "your sum has one cycle too many. The first is T_mult ** 0 times T_0 long.",
-            *_for(lambda m, n: _total(m, n + 1)),
-        ),
-        (
-            "your sum is one cycle short. How many times T_0 is the last one long?",
-            *_for(lambda m, n: _total(m, n - 1)),
-        ),
-        (
-            "your sum begins with T_mult, but the first cycle is T_mult ** 0 times T_0 long.",
-            *_for(lambda m, n: m * _total(m, n)),
-        ),
+        ("your sum has one cycle too many: i counts from 0.", *_for(lambda m, n: _total(m, n + 1))),
+        ("your sum is one cycle short.", *_for(lambda m, n: _total(m, n - 1))),
+        ("your sum begins with T_mult, not 1.", *_for(lambda m, n: m * _total(m, n))),
         (
             "{given} is the length of the whole run. T_0 is the length of its first cycle.",
             lambda total, m, n: total,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
@@ -72,53 +72,32 @@ def _why(factors: np.ndarray, peak: float, ratios: np.ndarray) -> str:
             begin = int(np.append(0, np.flatnonzero(factors[:stop]) + 1)[-1])
             return f"From step {begin} to step {stop} all your factors are 0, so nothing moves."
 
-    # The last rate before the stop: where would the loss settle if it went on for ever?
-    last = rates[np.array(STOPS) - 1]
-    floors = [_PROBLEM.noise_floor(r) if r > 0 else 0.0 for r in last] / _planned()
-    i = max(bad, key=lambda i: floors[i])
-    if floors[i] > 1:
-        settles = f"settles at {floors[i]:.2g} times the loss of the planned cosine"
-        return (
-            f"The last rate before the stop at {STOPS[i]} is {last[i]:.2g}, and a run at this rate "
-            f"{settles if np.isfinite(floors[i]) else 'does not settle at all'}. You are stopped "
-            f"at a high rate."
-        )
-
     silent = NoisyQuadratic(gradient_variance=0, batch_size=256)
     distance = silent.loss(rates)[list(STOPS)] / _planned() / ratios
-    higher = _ratios(1.02 * rates) < ratios
-    up, down = [i for i in bad if higher[i]], [i for i in bad if not higher[i]]
-    if up and down:
-        return (
-            f"A higher peak would help after {STOPS[up[0]]:,} steps, where {distance[up[0]]:.0%} "
-            f"of your loss is distance still to go, and a lower one after {STOPS[down[0]]:,}, "
-            f"where {1 - distance[down[0]]:.0%} is noise. All stops share the peak. Which of your "
-            f"factors are too high, compared with which?"
-        )
-    i = int(ratios.argmax())
+    shares = " and ".join(f"{distance[i]:.0%} after {STOPS[i]:,} steps" for i in bad)
     return (
-        f"After {STOPS[i]:,} steps {distance[i]:.0%} of your loss is distance still to go, and "
-        f"the rest is noise. {_advice(factors, peak)}"
+        f"Distance still to go is {shares} of your loss, the rest is noise. "
+        + min(_advice(factors, peak))[1]
     )
 
 
-def _advice(factors: np.ndarray, peak: float) -> str:
-    """What to change between two stops: of several changes, the one that helps most."""
+def _advice(factors: np.ndarray, peak: float) -> Iterator[tuple[float, str]]:
+    """What to change between two stops, after what the score would be with a small such change."""
     limit = _PROBLEM.stability_limit()
     peaks = np.minimum(peak * factors.max() * np.geomspace(0.6, 1.6, 41), limit)
-    found: list[tuple[float, str]] = []
     for begin, end in _SPANS:
         t = np.arange(end - begin) / (end - begin)
         part, span = factors[begin:end], f"between step {begin} and step {end}"
-        for hint, other in (
-            (f"Your factors {span} are low, compared with the others.", 1.2 * part),
-            (f"Your factors {span} are low, compared with the others.", 4 * part),
-            (f"Your factors {span} are high, compared with the others.", part / 1.2),
-            (f"Your factors {span} are high, compared with the others.", part / 4),
+        for hint, *others in (
+            (f"Your factors {span} are low, compared with the others.", 1.2 * part, 4 * part),
+            (f"Your factors {span} are high, compared with the others.", part / 1.2, part / 4),
+            (
+                f"The rate at the stop after {end} steps is high: fall before it.",
+                part * (1 - 0.9 * t),
+            ),
             (f"What falls {span} falls too early.", part[(len(t) * t**1.4).astype(int)]),
             (f"What falls {span} falls too late.", part[(len(t) * t**0.7).astype(int)]),
         ):
-            shape = np.concatenate([factors[:begin], other, factors[end:]])
-            worst = _ratios(peaks[:, None] * shape / shape.max()).max(-1).min()
-            found.append((worst, hint))
-    return min(found)[1]
+            for other in others:
+                shape = np.concatenate([factors[:begin], other, factors[end:]])
+                yield _ratios(peaks[:, None] * shape / shape.max()).max(-1).min(), hint

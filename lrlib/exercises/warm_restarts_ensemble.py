@@ -104,10 +104,9 @@ def _observed(ask: Ask, models: list[nn.Sequential], inputs: Tensor) -> dict[str
             modes = "eval" if not any(now) else "training" if not any(then) else "a layer"
     return {
         "calls": "training" if "training" in seen else "eval" if seen else "none",
-        "asking": all(p.requires_grad for model in models for p in model.parameters()),
-        "gradients": "gradients" in seen,
-        "left off": left_off,
-        "weights kept": kept,
+        "requires_grad": all(p.requires_grad for model in models for p in model.parameters()),
+        "gradients": "left off" if left_off else "recorded" if "gradients" in seen else "off",
+        "weights": kept,
         "modes": modes,
         "classes": classes,
     }
@@ -146,11 +145,6 @@ check_predict = exercise(
     rules_out=("lrlib.warm_restarts", "ensemble_probabilities"),
     wrong=(
         ("no model was called.", lambda models, inputs: torch.zeros(len(inputs)).long()),
-        (
-            "a model was called with a dropout or a batch norm in training mode: dropout draws, "
-            "batch norm uses the statistics of your inputs. Every model needs eval() before.",
-            _with(prepare=lambda model: None),
-        ),
         (
             "your function changed requires_grad of a model's weights. They could be trained no "
             "longer: use a context instead.",
@@ -218,6 +212,10 @@ check_predict = exercise(
         ("you chose the least probable class.", _with(answer=lambda x: x.argmin(1))),
         ("classes count from 0.", _with(answer=lambda x: x.argmax(1) + 1)),
     ),
-    differs={"classes": "for input {i} you have class {given}; by the mean it is {wanted}."},
-    passed="mean probabilities, in eval mode, and the models are as they were.",
+    differs={
+        "calls": "a model was called with a dropout or a batch norm in training mode: dropout "
+        "draws, batch norm uses the statistics of your inputs. Every model needs eval() before.",
+        "classes": "for input {i} you have class {given}; by the mean it is {wanted}.",
+    },
+    passed="all that this cell asks of your ensemble is as it should be.",
 )
