@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Five exercises, 13 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Five exercises, 17 points. Core: exercises 1, 2 and 3, 47 minutes; all: 97 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -14,7 +17,7 @@ from lrlib import Constant, CosineAnnealing, ScheduledLR, WarmRestarts
 from scipy import stats
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. The cycle of a step (2 points)
+# ## 1. The cycle of a step (core, 2 points, 12 minutes)
 #
 # Warm restarts in the form of SGDR: cycle $i = 0, 1, 2, \dots$ has the length $T_i = T_0 \cdot
 # T_\text{mult}^{\,i}$ in steps, and the factor after $T_\text{cur}$ steps of it is
@@ -44,7 +47,7 @@ from lrlib.exercises.warm_restarts import check_factor
 check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "plan-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. A run that ends where a cycle does (2 points)
+# ## 2. A run that ends where a cycle does (core, 2 points, 8 minutes)
 #
 # A run that stops inside a cycle may stop at a high rate. You can afford `total_steps` steps and want
 # `cycles` cycles, each `T_mult` times as long as the one before (a whole number, 1 or more). Return
@@ -69,7 +72,7 @@ from lrlib.exercises.warm_restarts import check_first_cycle
 check_first_cycle(first_cycle)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. What is wrong with this experiment? (3 points)
+# ## 3. What is wrong with this experiment? (core, 5 points, 27 minutes)
 #
 # A colleague asks whether restarts beat one long cosine of the same number of steps, on the noisy
 # quadratic with batches of one and gradients that are drawn. `start(peak, seed)` begins a run. It
@@ -104,13 +107,19 @@ def careless(start, T_0, cycles, peaks, tuning_seeds, seeds):
 
 
 # %% nbgrader={"grade": false, "grade_id": "careless-run", "locked": true, "schema_version": 3, "solution": false, "task": false}
-from lrlib.exercises.warm_restarts import colleague, start
+from lrlib.exercises.warm_restarts import start
+from lrlib.lab import seeds
 
-settings = colleague()  # T_0, cycles, peaks, tuning_seeds and seeds
-gain = careless(start, **settings)
-half = stats.sem(gain) * stats.t.ppf(0.975, gain.size - 1)  # 95 % interval
-print({name: settings[name] for name in ("T_0", "cycles", "peaks")})
-print(f"restarts lower the loss by {gain.mean():.3f} ± {half:.3f}")
+settings = {"T_0": 75, "cycles": 4, "peaks": [0.05, 0.1, 0.2, 0.4, 0.8]}
+settings |= {"tuning_seeds": seeds(4, "tune"), "seeds": seeds(20)}
+
+
+def report(gain):
+    half = stats.sem(gain) * stats.t.ppf(0.975, gain.size - 1)  # 95 % interval
+    print(f"restarts lower the loss by {gain.mean():.3f} ± {half:.3f}")
+
+
+report(careless(start, **settings))
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "flaws-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The interval lies above zero, and the colleague wrote "restarts win".
@@ -142,8 +151,9 @@ check_flaws(flaws)
 # each seed, in the order of `seeds`, positive where restarts have the lower loss. Both rivals make
 # `cycles * T_0` updates and are judged by the loss after the last; the cycles all have the length
 # `T_0`. The peak of each is the one of `peaks` with the lowest mean loss over `tuning_seeds`. The
-# checker passes in a `start` of its own and watches which rates your runs apply. Once all is well, it
-# runs your function with the colleague's settings and prints what comes out. Predict the sign.
+# checker passes in a `start` of its own and watches which rates your runs apply: the first test below
+# looks at the runs alone, the second also at what you return. After them your function runs with the
+# colleague's settings. Predict the sign.
 
 
 # %% nbgrader={"grade": false, "grade_id": "compare", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -171,13 +181,39 @@ def compare(start, T_0, cycles, peaks, tuning_seeds, seeds):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "compare-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-from lrlib.exercises.warm_restarts import check_compare, colleague
+# %% nbgrader={"grade": true, "grade_id": "compare-runs-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.warm_restarts import check_compare
 
-check_compare(compare, colleague())
+check_compare(compare, part=("updates", "long cosine", "restarts"))
+
+# %% nbgrader={"grade": true, "grade_id": "compare-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.warm_restarts import check_compare
+
+check_compare(compare)
+
+# %% nbgrader={"grade": false, "grade_id": "compare-run", "locked": true, "schema_version": 3, "solution": false, "task": false}
+report(compare(start, **settings))
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "compare-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). What does the repaired comparison say about restarts, and what does it leave
+# open? Give the reason for its sign: what happens to the noise in a run with restarts?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "compare-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** After 300 steps on this quadratic, with batches of one, four cycles end with *more*
+# loss than one cosine: 0.049 ± 0.021. Each restart brings the noise back, and only the last cycle, of
+# 75 steps, is left to take it away; the long cosine has the rate low for longer. It does not say that
+# restarts are of no use: not for a run that is stopped earlier, such as after 75 steps, where one cycle is
+# over and the long cosine still has a high rate; and nothing about other problems or lengths.
+#
+# **Rubric.**
+#
+# - 1 point: each restart puts the noise back, and the last cycle alone has to remove it
+# - 1 point: it holds for the loss at the end of these runs; earlier stops, other lengths, networks (one of
+#   these is enough) are left open
+# - 0 points: "restarts are useless", or "restarts win"
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "predict-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. An ensemble of snapshots (3 points)
+# ## 4. An ensemble of snapshots (3 points, 20 minutes)
 #
 # `models` is a list of classifiers, the snapshots at the ends of the cycles: each maps `inputs`, of
 # shape (n, features), to logits of shape (n, classes). Return the classes that the ensemble predicts,
@@ -204,13 +240,18 @@ def predict(models, inputs):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "predict-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "predict-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.warm_restarts import check_predict
 
-check_predict(predict)
+check_predict(predict, part=("calls", "classes"))
+
+# %% nbgrader={"grade": true, "grade_id": "predict-kept-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.warm_restarts import check_predict
+
+check_predict(predict, part=("calls", "requires_grad", "gradients", "weights", "modes"))
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "anytime-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5. Good whenever it is stopped (3 points, open-ended)
+# ## 5. Good whenever it is stopped (5 points, 30 minutes, open-ended)
 #
 # On the noisy quadratic with batches of 256, `lrlib.lab.NoisyQuadratic(batch_size=256)`, a run may go on for
 # 1,000 steps, or be stopped after 200, or after 500. Which of the three it will be, nobody knows when it
@@ -233,8 +274,7 @@ check_predict(predict)
 # `a.then(b, at=500)` starts `b` at step 500, counted from the start of `a`. `Constant(c) * shape` scales a
 # shape by `c`. Every schedule of `lrlib` is allowed; import what you need.
 #
-# Before you search: with `WarmRestarts(100)` every stop is the end of a cycle. Why is it still so far
-# behind? And does a schedule that is good at all three have to rise?
+# Before you search: does a schedule that is good at all three have to rise?
 
 
 # %% nbgrader={"grade": false, "grade_id": "anytime", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -252,3 +292,21 @@ def anytime():
 from lrlib.exercises.warm_restarts import check_anytime
 
 check_anytime(anytime)
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "anytime-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). With `WarmRestarts(100)` every stop is the end of a cycle. Why is it still so
+# far behind? At its best peak, 87 % of its loss after 200 steps is distance still to go, and less than
+# 0.1 % after 1,000. What would a higher peak do to the ratios, and what a lower one?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "anytime-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** After 200 steps it has not gone far enough, and a higher peak would help; after 1,000 all
+# of its loss is noise, and a lower one would. All stops share the peak, so at the best one both ratios
+# are 4.09, and any other makes one of them worse. Nine times the rate goes back to this peak, and the last 100
+# steps cannot remove the noise that it brings: even with a peak chosen for 1,000 steps alone the ratio
+# would be 2.94. Late cycles would have to begin lower.
+#
+# **Rubric.**
+#
+# - 1 point: a higher peak lowers the ratio after 200 and raises that after 1,000, a lower one the reverse, so no
+#   peak serves both
+# - 1 point: each cycle begins at the full peak again, and its noise is not removed within 100 steps
