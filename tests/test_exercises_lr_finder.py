@@ -524,10 +524,10 @@ MISTAKES = [
     (check.check_range_test, changed(np.log), "logarithms of the losses"),
     (
         check.check_range_test,
-        changed(lambda x: np.append(check._runs.made_up_loss(0), x[:-1])),
+        changed(lambda x: np.append(check._loss(0), x[:-1])),
         "the loss beside each rate is that from before",
     ),
-    (check.check_range_test, changed(lambda x: x - check._runs.made_up_loss(0)), "the change from"),
+    (check.check_range_test, changed(lambda x: x - check._loss(0)), "the change from"),
     (check.check_range_test, changed(lambda x: 0.9 * x), "after that update it was"),
     (check.check_range_test, changed(lambda x: x[:4]), "4 losses for 6 rates"),
     (check.check_range_test, changed(lambda x: (x, x)), "return a list of losses"),
@@ -637,7 +637,7 @@ def test_each_mistake_gets_its_hint(checker, answer, hint):
 
 
 def test_the_logistic_curves_are_steepest_where_the_checker_says():
-    for made in check._CURVES:
+    for made in check.CURVES:
         quiet = replace(made, noise=0.0, gaps=(), num=4000)
         rates, losses = quiet.draw()
         before = np.log10(rates) < made.wall - 0.3
@@ -671,9 +671,9 @@ def test_on_other_problems_too_a_calibrated_rule_passes_and_the_plain_ones_do_no
         return np.median([p.ratio(rule(p.rates, p.losses)) for p in problems])
 
     for good in (rule, smoothed(minimum, 3), smoothed(edge, 8), smoothed(floor_2)):
-        assert median(good) < check._BOUND
+        assert median(good) < check.BOUND
     for bad in (minimum, smoothed(minimum), minimum_10, smoothed(steepest)):
-        assert median(bad) > check._BOUND
+        assert median(bad) > check.BOUND
     assert median(lambda r, y: 0.1) > 2
 
 
