@@ -29,7 +29,7 @@ from lrlib.exercises.lr_finder_given import CURVES, Curve, Problem, curve, probl
 from lrlib.exercises.lr_finder_trace import check_without_trace
 from lrlib.exercises.watching import Watched
 
-__all__ = ["Problem", "check_without_trace", "curve", "problems"]  # for the sheet, and checks
+__all__ = ["check_without_trace", "curve", "problems"]  # what the sheet imports from here
 
 
 def _list(answer: Any, name: str, what: str) -> np.ndarray:
@@ -67,30 +67,6 @@ check_rates = exercise(
             "logarithms should be.",
             np.linspace,
             lambda a, b, n: np.linspace(a, b, n, endpoint=False),
-            lambda a, b, n: np.arange(a, b, (b - a) / n),
-        ),
-        (
-            "the last rate is not end_lr. From the first of n rates to the last it is n - 1 steps.",
-            _times(lambda a, b, n: (b / a) ** (1 / n)),
-        ),
-        (
-            "the first rate is not start_lr. It is n - 1 steps from the first of n rates to the "
-            "last, and the first has made none.",
-            lambda a, b, n: a * (b / a) ** (np.arange(1, n + 1) / n),
-        ),
-        (
-            "you return one rate too many: n steps join n + 1 rates.",
-            lambda a, b, n: np.geomspace(a, b, n + 1),
-        ),
-        (
-            "both ends are missing. They belong to the test.",
-            lambda a, b, n: np.geomspace(a, b, n + 2)[1:-1],
-        ),
-        ("you return one rate too few.", lambda a, b, n: np.geomspace(a, b, n - 1)),
-        (
-            "num_iter is not used. np.geomspace makes 50 numbers if it is not told how many.",
-            lambda a, b, n: np.geomspace(a, b),
-            lambda a, b, n: np.logspace(math.log10(a), math.log10(b)),
         ),
         (
             "your rates are equally spaced in a power. In the logarithm is asked for.",
@@ -98,20 +74,28 @@ check_rates = exercise(
             lambda a, b, n: a + (b - a) * np.linspace(0, 1, n) ** 2,
         ),
         (
-            "you multiply by 10, or by 2, every time. The factor follows from the ends and from "
-            "num_iter.",
+            "the last rate is not end_lr. From the first of n rates to the last it is n - 1 steps.",
+            _times(lambda a, b, n: (b / a) ** (1 / n)),
+        ),
+        (
+            "the first rate is not start_lr, and there are n. From the first to the last it is "
+            "n - 1 steps.",
+            lambda a, b, n: np.geomspace(a, b, n + 1)[1:],
+            lambda a, b, n: np.geomspace(a, b, n + 2)[1:-1],
+        ),
+        ("you return one rate too many: n steps join n + 1.", lambda a, b, n: _rates(a, b, n + 1)),
+        ("you return one rate too few: n steps join n + 1.", lambda a, b, n: _rates(a, b, n - 1)),
+        (
+            "num_iter is not used. np.geomspace makes 50 numbers if it is not told how many.",
+            lambda a, b, n: np.geomspace(a, b),
+        ),
+        (
+            "the factor from each rate to the next follows from the ends and num_iter: n - 1 of "
+            "them, multiplied, make end_lr / start_lr. (`x ** 1 / n` is `(x ** 1) / n`.)",
             _times(lambda a, b, n: 10.0),
             _times(lambda a, b, n: 2.0),
-        ),
-        (
-            "your factor is a share of end_lr / start_lr. n - 1 factors, multiplied, make it: it "
-            "is a root. (`x ** 1 / n` is `(x ** 1) / n`.)",
             _times(lambda a, b, n: b / a / (n - 1)),
             _times(lambda a, b, n: b / a / n),
-        ),
-        (
-            "the factor is a root of the difference of the ends. Multiplying leads from one to the "
-            "other by their ratio.",
             _times(lambda a, b, n: (b - a) ** (1 / (n - 1))),
         ),
         (
@@ -119,17 +103,12 @@ check_rates = exercise(
             _times(lambda a, b, n: (a / b) ** (1 / (n - 1))),
         ),
         (
-            "your exponents are rounded to whole numbers, so that rates come several times.",
+            "num_iter rates are asked for, also between the powers of ten.",
             lambda *case: 10 ** _logs(*case).round(),
-        ),
-        (
-            "those are the powers of ten alone. num_iter rates are asked for, also between them.",
-            lambda a, b, n: (
-                10.0 ** np.arange(math.floor(math.log10(a)), math.ceil(math.log10(b)) + 1)
-            ),
+            lambda a, b, n: 10.0 ** np.arange(round(math.log10(a)), round(math.log10(b)) + 1),
             lambda a, b, n: 10.0 ** np.arange(round(math.log10(a)), round(math.log10(b))),
         ),
-        ("those are the logarithms. The rates are 10 (or e) to their power.", _logs),
+        ("those are the logarithms. The rates are 10 to their power.", _logs),
         (
             "np.logspace takes the exponents of the ends. np.geomspace takes the ends themselves.",
             np.logspace,
@@ -141,8 +120,7 @@ check_rates = exercise(
         ),
     ),
     say={
-        "early": "the first rate is start_lr itself, and the last end_lr: you multiply once "
-        "before the first.",
+        "early": "the first rate is start_lr itself. You multiply once before it.",
         "reversed": "your rates fall. The test goes from small rates to large.",
         "log": "those are the logarithms. The rates are e to their power.",
         "divided start_lr": "those are the factors on start_lr, not the rates.",
@@ -162,34 +140,36 @@ def _loss(updates: int) -> float:
     return 1 / (1 + updates) + 0.5 * random.Random(f"loss {updates}").random()
 
 
+_NEVER = lambda *_: False  # noqa: E731
+
+
 def _test(
     loop: str = "rsb",
     first: str = "b",
-    rate: Callable[..., float] = lambda rate, k, groups, ratios: rate * ratios[k],
+    rate: Callable[..., float] = lambda rate, k, groups, began: rate * began[k] / began[0],
     stop: Callable[..., bool] = lambda loss, losses: not math.isfinite(loss),
     pad: float | None = math.nan,
     then: Callable[[np.ndarray], Any] = lambda losses: losses,
 ) -> Callable[..., Any]:
-    """A range test; in a loop r writes the rates, s steps, z zeroes gradients, b: train_step."""
+    """A range test. r writes the rates, s steps, z zeroes gradients, b: train_step, l: losses."""
 
     def range_test(optimizer: Any, train_step: Callable[[], Tensor], rates: Sequence[float]) -> Any:
         groups, loss, losses = optimizer.param_groups, math.nan, []
-        ratios = [group["lr"] / groups[0]["lr"] for group in groups]
-        does = {"s": optimizer.step, "z": optimizer.zero_grad, "b": lambda: float(train_step())}
-        does["c"] = lambda: optimizer.step(lambda: float(train_step()))
-        for letter in first:
-            loss = does[letter]()
-        for value in rates:
-            for letter in loop:
-                if letter == "r":
-                    for k, group in enumerate(groups):
-                        group["lr"] = rate(value, k, groups, ratios)
-                elif letter == "l":
-                    losses.append(loss)
-                else:
-                    loss = does[letter]() if letter in "bc" else does[letter]() or loss
-            losses += [loss] * ("l" not in loop)
-            if stop(loss, losses):
+        began = [group["lr"] for group in groups]
+        for letter, value in [
+            *((x, 0) for x in first),
+            *((x, r) for r in rates for x in loop + "."),
+        ]:
+            if letter == "r":
+                for k, group in enumerate(groups):
+                    group["lr"] = rate(value, k, groups, began)
+            elif letter in "bc":
+                loss = float(train_step() if letter == "b" else optimizer.step(train_step))
+            elif letter in "sz":
+                optimizer.step() if letter == "s" else optimizer.zero_grad()
+            elif letter == "l" or "l" not in loop:
+                losses.append(loss)
+            if letter == "." and stop(loss, losses):
                 break
         return then(np.array(losses + [pad] * (pad is not None and len(rates) - len(losses))))
 
@@ -230,20 +210,11 @@ def _tested(ask: Ask, n: int, peaks: Sequence[float], odd: dict[int, float]) -> 
         "rates": run.trace.lr if run.updates else np.zeros((0, len(peaks))),
         "count": len(losses),
         "losses": known,
-        "ended": Like(next((f"{x:.4g}" for x in last if np.isfinite(x)), "not finite")),
+        "ended": Like(next((f"{x:.4g}" for x in last if np.isfinite(x)), "NaN")),
         "untried": Like(next((f"{x:.4g}" for x in rest if not np.isnan(x)), "NaN")),
     }
 
 
-_WENT_ON = (
-    "the test went on. The weights are spoilt by then: stop at the first loss that is not finite, "
-    "be it NaN or infinite."
-)
-_STOPS = "only {given} updates were made: the test ends at a loss that is not finite, and no other."
-_SHORT = (
-    "you return {given} losses. Return one for every rate, NaN for those that were not tried, so "
-    "that rates and losses fit together."
-)
 check_range_test = exercise(
     "Exercise 2: ``range_test(optimizer, train_step, rates)``, the losses after each update.",
     right=_test(),
@@ -251,6 +222,7 @@ check_range_test = exercise(
     cases=(
         (6, (0.1, 0.01, 0.4), {}),
         (9, (0.5, 0.05), {3: 1e4}),  # large, but a number
+        (5, (0.3, 0.2), {}),
         (9, (0.5, 0.05), {5: math.nan}),
         (7, (2.0,), {4: math.inf}),
     ),
@@ -258,9 +230,18 @@ check_range_test = exercise(
     noun="test",
     rel=1e-5,
     wrong=(
-        (_WENT_ON, _test(stop=lambda *_: False), _test(stop=lambda loss, _: math.isnan(loss))),
-        (_STOPS, _test(stop=lambda loss, losses: loss > 3 or not math.isfinite(loss))),
-        (_STOPS, _test(stop=lambda loss, losses: len(losses) > 1 and loss > losses[-2])),
+        ("no update was made. train_step() does not step the optimizer.", _test("rb")),
+        (
+            "the test went on. The weights are spoilt by then: stop at the first loss that is not "
+            "finite, be it NaN or infinite.",
+            _test(stop=_NEVER),
+            _test(stop=lambda loss, _: math.isnan(loss)),
+        ),
+        (
+            "after {given} updates you stop. A loss that is not finite ends the test, no other.",
+            _test(stop=lambda loss, _: loss > 3 or not math.isfinite(loss)),
+            _test(stop=lambda loss, losses: len(losses) > 1 and loss > losses[-2]),
+        ),
         (
             "two updates came one after the other, without a gradient between them. Step the "
             "optimizer once for every rate.",
@@ -271,7 +252,6 @@ check_range_test = exercise(
             "beside the rate of the update that follows, which had no part in it. The loss after "
             "the last update is missing: train_step() is called once more.",
             _test("brs", ""),
-            _test("bs", ""),
         ),
         (
             "train_step() ran twice for every update, which uses up twice the batches. One call "
@@ -286,7 +266,7 @@ check_range_test = exercise(
         (
             "train_step ran inside optimizer.step(…), before the weights moved, so its loss is "
             "that before the update. Call the two one after the other.",
-            _test("rc", ""),
+            _test("rc", "", stop=_NEVER),
         ),
         (
             "an update found no gradient. train_step() has zeroed the old ones and leaves the new: "
@@ -294,11 +274,7 @@ check_range_test = exercise(
             _test("rzsb"),
         ),
         ("the rate never changed. Write it into group['lr'] of every group.", _test("sb")),
-        (
-            "every rate came one update late: the first update used what was there before. Set the "
-            "rate, then step.",
-            _test("srb"),
-        ),
+        ("every rate came one update late. Set the rate, then step.", _test("srb")),
         (
             "only the first group's rate changed. The others keep their ratios to it, not their "
             "rates. (Did you compute a ratio when the first rate was the new one?)",
@@ -310,20 +286,25 @@ check_range_test = exercise(
             _test(rate=lambda rate, *_: rate),
         ),
         (
-            "the ratios are upside down: divide each group's rate by the first one's.",
-            _test(rate=lambda rate, k, _, ratios: rate / ratios[k]),
-        ),
-        (
-            "every rate was multiplied onto the one before. It takes that one's place.",
+            "the rates were applied as factors on what the groups had. They are the rates of the "
+            "first group.",
+            _test(rate=lambda rate, k, _, began: rate * began[k]),
             _test(rate=lambda rate, k, groups, _: rate * groups[k]["lr"]),
         ),
         (
-            "you return {given} losses. The one from before the first update belongs to no rate.",
-            lambda optimizer, train_step, rates: np.append(
-                _loss(0), _test()(optimizer, train_step, rates)
-            ),
+            "the ratios are upside down: divide each group's rate by the first one's.",
+            _test(rate=lambda rate, k, _, began: rate / began[k] * began[0]),
         ),
-        (_SHORT, _test(pad=None), _test(then=lambda losses: losses[np.isfinite(losses)])),
+        (
+            "you return {given} losses. The one from before the first update belongs to no rate.",
+            lambda *args: np.append(_loss(0), _test()(*args)),
+        ),
+        (
+            "you return {given} losses. Return one for every rate, NaN for those that were not "
+            "tried, so that rates and losses fit together.",
+            _test(pad=None),
+            _test(then=lambda losses: losses[np.isfinite(losses)]),
+        ),
         (
             "the loss beside each rate is that from before its update. Beside it belongs the loss "
             "that train_step() returns next.",
@@ -335,7 +316,6 @@ check_range_test = exercise(
         ),
         ("your losses are in reverse order.", _test(then=lambda losses: losses[::-1])),
     ),
-    say={"losses": {"log": "you return the logarithms of the losses. Return the losses."}},
     differs={
         "updates": "{given} updates were made, and {wanted} are right: one for each rate, up to "
         "the first loss that is not finite.",
@@ -343,14 +323,12 @@ check_range_test = exercise(
         "the first update and once after each: {wanted}.",
         "gradients": "in update {i} the gradient was {given} times that of train_step(), which "
         "zeroes the old ones and runs backward itself.",
-        "rates": "in update and group {i} the rate was {given}, and {wanted} is right. A group's "
-        "rate is that of `rates`, times its ratio to the first group at the start.",
+        "rates": "in update and group {i} the rate was {given}, and {wanted} is right: that of "
+        "`rates`, times the group's ratio to the first one at the start.",
         "count": "you return {given} losses for {n_rates} rates.",
         "losses": "beside rate {i} you have the loss {given}; after that update it was {wanted}.",
-        "ended": "the loss that was not finite stands there as {given}. NaN says that there is no "
-        "number.",
-        "untried": "a rate that was not tried has the loss {given}, as if it had been. Fill the "
-        "rest with NaN.",
+        "ended": "the loss that was not finite stands there as {given}. NaN says it is no number.",
+        "untried": "a rate that was not tried has the loss {given}. Fill the rest with NaN.",
     },
     passed="an update for each rate, at this rate, until the loss is not finite.",
 )
@@ -410,7 +388,6 @@ def _finder(
 
 
 _UNITS = {  # losses times, losses plus, rates times
-    "": (1, 0, 1),
     "all losses are multiplied by 1000": (1000, 0, 1),
     "all losses are divided by 1000": (0.001, 0, 1),
     "all losses are lowered by 50, as some losses are": (1, -50, 1),
@@ -428,25 +405,22 @@ def _suggested(ask: Ask, made: Curve, units: str) -> dict[str, Any]:
         return {"": _place(made, answer, rates, losses)}
     times, plus, scale = _UNITS[units]
     other = _one_of(ask, scale * rates, times * losses + plus)
-    if math.isclose(other, scale * answer, rel_tol=0.02):
-        return {"units": Like("the same")}
-    return {"units": Like(f"from {answer:.3g} to {other:.3g}")}
+    same = math.isclose(other, scale * answer, rel_tol=0.02)
+    return {"units": Like("the same" if same else f"from {answer:.3g} to {other:.3g}")}
 
 
 def _one_of(ask: Ask, rates: np.ndarray, losses: np.ndarray) -> float:
     answer = to_number(ask(rates, losses), ask.name)
+    hint = "That is none of the rates that were tried."
+    if rates[0] * 0.999 <= answer <= rates[-1] * 1.001:
+        return answer
     if not math.isfinite(answer):
-        bad = int((~np.isfinite(losses)).sum())
-        also = f" {bad} of the losses are not finite: leave them out." if bad else ""
-        raise Mistake(f"you suggest {answer}, which is no rate.{also}")
-    if not rates[0] * 0.999 <= answer <= rates[-1] * 1.001:
-        hint = "It is none of the rates that were tried."
-        if answer < 0 and rates[0] <= 10.0**answer:
-            hint = "Is it a logarithm? The rate is 10 to its power."
-        elif answer == int(answer) and 0 <= answer < len(rates):
-            hint = "Is it an index? The rate stands in rates[index]."
-        raise Mistake(f"you suggest {answer:.3g}, of rates from {rates[0]:.1g} on. {hint}")
-    return answer
+        hint = "Leave out the losses that are not finite." * (not np.isfinite(losses).all())
+    elif answer < 0 and rates[0] <= 10.0**answer:
+        hint = "Is it a logarithm? The rate is 10 to its power."
+    elif answer == int(answer) and 0 <= answer < len(rates):
+        hint = "Is it an index? The rate stands in rates[index]."
+    raise Mistake(f"you suggest {answer:.3g}, which is no rate of this test. {hint}")
 
 
 def _place(made: Curve, answer: float, rates: np.ndarray, losses: np.ndarray) -> Like:
@@ -466,85 +440,75 @@ def _place(made: Curve, answer: float, rates: np.ndarray, losses: np.ndarray) ->
         "early": quiet,
         "noise": True,
     }
-    right = 10.0**made.middle
-    return Like(
-        next(place for place, holds in places.items() if holds),
-        f"{apart(answer, right, 3)[0]}, and {apart(answer, right, 3)[1]} is right",
-    )
+    given, right = apart(answer, 10.0**made.middle, 3)
+    place = next(place for place, holds in places.items() if holds)
+    return Like(place, f"your suggestion is {given}, and {right} is right")
 
 
 check_suggest = exercise(
     "Exercise 4b: ``suggest(rates, losses)``, the rate at which the loss falls fastest.",
     right=_finder(),
-    names=("points", "_units"),
-    cases=(*((made, "") for made in CURVES), *((CURVES[6], units) for units in _UNITS if units)),
+    names=("curve", "_units"),
+    cases=(*((made, "") for made in CURVES), *((CURVES[6], units) for units in _UNITS)),
     read=_suggested,
     noun="curve",
     rules_out="lrlib.lr_finder",
-    wrong=tuple(
-        ("your suggestion is {given}: " + hint, *functions)
-        for hint, *functions in (
-            (
-                "there the loss falls fastest per unit of rate, and small rates have small units. "
-                "Take the slope per decade, d loss / d log10(rate).",
-                _finder(per_decade=False),
-                _finder(per_decade=False, box=0),
-                _finder(per_decade=False, lag=0.95, up_to_lowest=False, skip=10),
-            ),
-            (
-                "that is too late. A mean of the losses before lags behind the curve: average over "
-                "the neighbours on both sides, or fit a line to them.",
-                _finder(lag=0.95),
-                _finder(lag=0.9, up_to_lowest=False),
-            ),
-            (
-                "it lies after the blow-up, where the loss falls back. Look for it before the "
-                "lowest loss only.",
-                _finder(up_to_lowest=False),
-            ),
-            (
-                "it is ten points too low. If you skip the first ten slopes, argmin counts from "
-                "the eleventh.",
-                _finder(skip=10),
-            ),
-            (
-                "it lies at the losses that are not finite. np.argmin finds a NaN before any "
-                "number: leave out those losses, and their rates.",
-                _finder(finite=False),
-            ),
-            (
-                "that is the minimum, where the loss no longer falls. The rate at which it falls "
-                "fastest is asked for.",
-                lambda rates, losses: rates[np.nanargmin(losses)],
-            ),
-            (
-                "that is a tenth of the minimum, and not where the loss falls fastest.",
-                lambda rates, losses: rates[np.nanargmin(losses)] / 10,
-            ),
-            (
-                "there the loss rises fastest. The slope of a fall is negative: take argmin, or "
-                "turn the sign.",
-                _finder(up_to_lowest=False, pick=np.argmax),
-                lambda rates, losses: rates[np.nanargmax(np.gradient(losses))],
-            ),
-            (
-                "that may be noise, as the slope between two neighbours is nearly all noise. Take "
-                "it over half a decade or so, by a line fitted to all points there.",
-                _finder(box=0),
-            ),
-        )
+    wrong=(
+        (
+            "{given}: there the loss falls fastest per unit of rate, and small rates have small "
+            "units. Take the slope per decade, d loss / d log10(rate).",
+            _finder(per_decade=False),
+            _finder(per_decade=False, box=0),
+            _finder(per_decade=False, lag=0.95, up_to_lowest=False, skip=10),
+        ),
+        (
+            "{given}: it is late. A mean of the losses before lags behind the curve: average over "
+            "the neighbours on both sides, or fit a line to them.",
+            _finder(lag=0.95),
+            _finder(lag=0.9, up_to_lowest=False),
+        ),
+        (
+            "{given}: it lies after the blow-up, where the loss falls back. Look for it before the "
+            "lowest loss only.",
+            _finder(up_to_lowest=False),
+        ),
+        (
+            "{given}: it is ten points too low. If you skip the first ten slopes, argmin counts "
+            "from the eleventh.",
+            _finder(skip=10),
+        ),
+        (
+            "{given}: it lies at the losses that are not finite. np.argmin finds a NaN before any "
+            "number: leave out those losses, and their rates.",
+            _finder(finite=False),
+        ),
+        (
+            "{given}: that is the minimum, where the loss no longer falls. The rate at which it "
+            "falls fastest is asked for.",
+            lambda rates, losses: rates[np.nanargmin(losses)],
+        ),
+        (
+            "{given}: that is a tenth of the minimum, and not where the loss falls fastest.",
+            lambda rates, losses: rates[np.nanargmin(losses)] / 10,
+        ),
+        (
+            "{given}: there the loss rises fastest. The slope of a fall is negative: take argmin.",
+            _finder(up_to_lowest=False, pick=np.argmax),
+            lambda rates, losses: rates[np.nanargmax(np.gradient(losses))],
+        ),
+        (
+            "{given}: that may be noise, as the slope between two neighbours is nearly all noise. "
+            "Take it over half a decade or so, by a line fitted to all points there.",
+            _finder(box=0),
+        ),
     ),
     differs={
-        "": "your suggestion is {given}: look at the curve, and at what your function makes of it.",
+        "": "{given}: look at the curve, and at what your function makes of it.",
         "units": lambda made, units: (
-            f"if {units}, your suggestion goes {{given}}. "
-            + (
-                "Nothing in the curve says what a usual rate is: work with the logarithms of the "
-                "rates, and with differences of them."
-                if "rates" in units
-                else "The loss falls fastest where it did: compare losses with each other, not "
-                "with a fixed number."
-            )
+            f"if {units}, your suggestion goes {{given}}. The loss falls fastest where it did: "
+            f"compare losses with each other and not with a fixed number, and work with "
+            f"differences of the logarithms of the rates. Nothing in the curve says what a usual "
+            f"rate is."
         ),
     },
     passed="the steepest point, per decade, within a factor of 2 and whatever the units.",
@@ -584,15 +548,13 @@ def check_rule(rule: Callable[[np.ndarray, np.ndarray], float]) -> None:
 def _advice(judged: Sequence[Problem], found: np.ndarray, lost: int) -> str:
     off = np.array([peak / p.best for p, peak in zip(judged, found, strict=True)])
     low, middle, high = np.quantile(off, [0.25, 0.5, 0.75])
-    known = {
-        f"Your peak is the rate with the lowest loss: the edge of what the run survived, "
-        f"{middle:.1f} times the best peak in the median.": lambda p: p.rates[p.losses.argmin()],
-        "Your peak is the last rate, at which the test had broken down.": lambda p: p.rates[-1],
-        "Your peak is the first rate, whatever the curve.": lambda p: p.rates[0],
-    }
-    for hint, peak in known.items():
-        if np.allclose(found, [peak(p) for p in judged], rtol=1e-6):
-            return hint
+    if np.allclose(found, [p.rates[p.losses.argmin()] for p in judged], rtol=1e-6):
+        return (
+            f"Your peak is the rate with the lowest loss: the edge of what the run survived, "
+            f"{middle:.1f} times the best peak in the median."
+        )
+    if np.allclose(found, [p.rates[-1] for p in judged], rtol=1e-6):
+        return "Your peak is the last rate, at which the test had broken down."
     if lost > len(judged) // 4:
         return f"{lost} of them diverged: your peaks are far too high."
     if not 0.6 < middle < 1.7:
