@@ -39,6 +39,7 @@ from lrlib.exercises.declared import Exercise
 from lrlib.exercises.kit import exercise, flaws
 from lrlib.exercises.reading import (
     Ask,
+    Like,
     array,
     over,
     over_a_run,
@@ -54,6 +55,7 @@ __all__ = [
     "Ask",
     "Exercise",
     "Interrupted",
+    "Like",
     "Limit",
     "Mistake",
     "NotAttempted",

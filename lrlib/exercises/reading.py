@@ -24,6 +24,18 @@ from lrlib.schedule import Schedule
 Reader = Callable[..., Any]
 
 
+class Like(str):
+    """What an answer is like, in a word. Equal words are the same; hints show `shown`."""
+
+    def __new__(cls, word: str, shown: str = "") -> Like:
+        made = super().__new__(cls, word)
+        made.shown = shown or word
+        return made
+
+    def __repr__(self) -> str:
+        return self.shown
+
+
 class Ask:
     """Calls a function that is checked; or, without guard, one of the checker's own."""
 

@@ -84,11 +84,11 @@ class _Row:
     hint: Hint
     outcomes: list[Outcome]
     explained: dict[str, list[int]]  # of each part, the failed cases where it gives what was given
-    score: tuple[int, int, int]
+    score: tuple[int, int, int, int]
 
 
 def _rows(answers: Answers, places: dict[str, list[int]]) -> Iterator[_Row]:
-    made = answers.exercise
+    made, first = answers.exercise, next(iter(places))
     for number_, (hint, *functions) in enumerate(made.wrong):
         for function in functions:
             outcomes = [made.outcome(function, case) for case in answers.cases]
@@ -102,7 +102,12 @@ def _rows(answers: Answers, places: dict[str, list[int]]) -> Iterator[_Row]:
             if alike < len(pairs):  # many a wrong function does not refuse
                 explained.pop(REFUSED, None)
             most = sum(map(len, explained.values()))
-            yield _Row(number_, hint, outcomes, explained, (most, alike, -number_))
+            # A hint is to the first part in which its function is wrong.
+            before = [list(wanted)[: [*wanted, first].index(first)] for wanted in answers.wanted]
+            astray = sum(
+                not answers.agree(*pairs[i], name) for i in places[first] for name in before[i]
+            )
+            yield _Row(number_, hint, outcomes, explained, (-astray, most, alike, -number_))
 
 
 def _pairs(answers: Answers, part: str, failed: list[int], other: list[Outcome]) -> list[Pair]:
