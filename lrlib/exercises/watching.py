@@ -7,6 +7,7 @@ in the same way, so that a table of mistakes works for runs as it does for numbe
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -136,6 +137,27 @@ def rates_returned(answer: Any, updates: int, name: str) -> np.ndarray:
             f"trace's lr has one column for each parameter group.)"
         )
     return said
+
+
+def through_a_file(answer: Any) -> Any:
+    """What is saved of a run, written and read back as after a crash."""
+    file = io.BytesIO()
+    try:
+        torch.save(answer, file)
+    except Exception as error:
+        raise Mistake(
+            f"torch.save could not write what you returned ({type(error).__name__}). Return the "
+            f"state_dict() of each object, not the object."
+        ) from error
+    file.seek(0)
+    try:
+        return torch.load(file)
+    except Exception as error:
+        raise Mistake(
+            f"torch.load could not read back what you returned ({type(error).__name__}): it "
+            f"accepts tensors, numbers, text, lists and dictionaries of them. Return the "
+            f"state_dict() of each object, not the object."
+        ) from error
 
 
 seal(__name__)

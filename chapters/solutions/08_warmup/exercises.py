@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Five exercises, 15 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Five exercises, 22 points. Core: exercises 1, 2 and 3, 42 minutes; all: 107 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import matplotlib.pyplot as plt
@@ -15,7 +18,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 figures.use_style()
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "factor-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. No update wasted (1 point)
+# ## 1. No update wasted (core, 1 point, 6 minutes)
 #
 # A linear warm-up over `n` updates. Update number 1, step `t = 0`, has `1/n` of the peak, and update number `n`
 # is the first that has all of it. So for `n = 4` the factors from step 0 on are
@@ -39,7 +42,7 @@ from lrlib.exercises.warmup import check_factor
 check_factor(factor)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "recipe-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. Warm-up and cosine (2 points)
+# ## 2. Warm-up and cosine (core, 2 points, 12 minutes)
 #
 # The usual recipe as one `Schedule`: a line up to the peak, then half a cosine down to 0. There are two conventions
 # for the line.
@@ -71,7 +74,7 @@ from lrlib.exercises.warmup import check_recipe
 check_recipe(recipe)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "updates-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. Adam's first updates (3 points)
+# ## 3. Adam's first updates (core, 5 points, 24 minutes)
 #
 # Adam keeps two running means for every weight, both 0 at first. With the gradient $g_t$ of update
 # $t = 1, 2, \dots$
@@ -104,10 +107,15 @@ def updates(gradients, beta1, beta2, correct):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "updates-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "updates-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.warmup import check_updates
 
-check_updates(updates)
+check_updates(updates, part="uncorrected")
+
+# %% nbgrader={"grade": true, "grade_id": "corrected-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.warmup import check_updates
+
+check_updates(updates, part="corrected")
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "noise-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now gradients that are nothing but noise: whatever the updates do here, they do it for nothing. Before you run the
@@ -127,13 +135,26 @@ ax.set(xscale="log", ylim=(0, None), xlabel="update", ylabel="size (in learning 
 ax.set_title("On pure noise, Adam's first updates are its largest")
 plt.show()
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "noise-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# The lines print the root mean square of updates 1, 10, 100 and 3,000. With the correction, where does the factor
-# between the first and the last come from, $m$ or $v$? Without it, how long would a warm-up have to be to make up for what
-# is missing?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "noise-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). The lines print the root mean square of updates 1, 10, 100 and 3,000. With the correction, where
+# does the factor between the first and the last come from, $m$ or $v$? Without it, how long would a warm-up have to be to
+# make up for what is missing?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "noise-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** From $m$. At the first update $\hat m$ is the gradient and the size is 1. Later $\hat m$ is a mean of many
+# gradients that cancel, of size $\sqrt{(1 - \beta_1) / (1 + \beta_1)} = 0.23$, while $\hat v$ estimates the same square
+# from first to last. Without the correction the size is $1 / \sqrt{1 - \beta_2^t}$ times that as soon as $m$ has filled
+# up: 3.2 times after 100 updates, 1.26 after 1,000, 1.08 after 2,000. A warm-up would have to last about 2,000 updates,
+# $2 / (1 - \beta_2)$.
+#
+# **Rubric.**
+#
+# - 1 point: from m, which averages over gradients that cancel later on
+# - 1 point: one to three thousand updates, since v needs some multiple of 1 / (1 - beta2) to fill up (not: ten updates, the
+#   memory of m)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. What is wrong with this experiment? (4 points)
+# ## 4. What is wrong with this experiment? (7 points, 30 minutes)
 #
 # A colleague asks whether warm-up and cosine beat a fixed rate, on a linear regression with noise.
 # `job(peak, seed)` begins a process. It returns a model, its optimizer (SGD with momentum 0.9 whose rate is
@@ -231,7 +252,8 @@ check_flaws(flaws)
 # The function goes on until `stop` updates have been made since the start of the run, and returns what the next process
 # needs. `saved` is what the last one returned, or `None` at the start; between the two the checker writes it to a file and
 # reads it with `torch.load`. `update(t)` makes update number `t = 0, 1, …`. After a crash the model and the optimizer
-# are new, and rates and weights should be those of a run without a crash, bit for bit. You may call your `recipe`.
+# are new, and rates and weights should be those of a run without a crash, bit for bit. You may call your `recipe`. The
+# first cell below the function runs it without a crash, the second with one and with two.
 
 
 # %% nbgrader={"grade": false, "grade_id": "train", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -252,10 +274,15 @@ def train(model, optimizer, update, epochs, batches, warmup_epochs, stop, saved)
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "train-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "train-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.warmup import check_train
 
 check_train(train)
+
+# %% nbgrader={"grade": true, "grade_id": "resume-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.warmup import check_resume
+
+check_resume(train)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "again-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now every rival gets its best peak, and there is a third: the cosine alone. Which part of the gain do you
@@ -279,12 +306,24 @@ for name, run in {"cosine": cosine_alone, "warm-up and cosine": train}.items():
     shown = f"{middle:.2f} [{low:.2f}, {high:.2f}]"
     print(f"{name}, peak {best}: {shown} of the loss of the fixed rate")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "again-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# The curvature of a linear regression is the same from the first update to the last. What would have to be
-# different at the beginning of a run for a warm-up to allow a larger peak? The last exercise is about such a model.
+# %% [markdown] nbgrader={"grade": false, "grade_id": "again-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Which part of the gain does the cosine bring, and which the warm-up? The curvature of a linear
+# regression is the same from the first update to the last: what would have to be different at the beginning of a run for
+# a warm-up to allow a larger peak?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "again-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** All that can be seen is the cosine's: its falling rate lets the noise die out at the end, and so affords
+# a peak of 0.04, twice that of the fixed rate. With a warm-up before it the peak is the same, and the loss, 0.69 of that of the
+# fixed rate and not 0.66, is the same within the intervals. A warm-up pays where a rate that is stable later is too large
+# at the beginning, because the sharpness is higher there and falls as training goes on.
+#
+# **Rubric.**
+#
+# - 1 point: the gain is the cosine's; of the warm-up these twelve seeds show no effect, neither on the peak nor on the loss
+# - 1 point: the sharpness would have to be higher at the beginning than later (or, with Adam, the updates larger)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "line-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5. The shortest warm-up (2 + 3 points)
+# ## 5. The shortest warm-up (7 points, 35 minutes, open-ended)
 #
 # Gradient descent shrinks the error along the sharpest direction as long as $\eta_t \lambda_t < 2$; $\lambda_t$, the
 # largest eigenvalue of the Hessian before update $t$, is the *sharpness*. In the models of this exercise it falls
@@ -393,7 +432,20 @@ axes[1].axhline(2, **figures.look("warm-up"))
 axes[0].legend()
 plt.show()
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "both-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Your plan needed the sharpness before every update. One of the two modes of `Warmup` comes within a tenth of the
-# shortest warm-up on this model, with the right `start_factor`: which, and what in the left picture says so? And what would
-# you have to know of a real network, with noisy gradients, before you trusted any of the three?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "both-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Your plan needed the sharpness before every update. One of the two modes of `Warmup` comes within
+# a tenth of the shortest warm-up on this model, with the right `start_factor`: which, and what in the left picture says
+# so? And what would you have to know of a real network, with noisy gradients, before you trusted any of the three?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "both-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** The exponential one, from 0.16 of the peak: 177 updates will do, where the shortest warm-up takes 161. The
+# rates of the plan start well above 0 and bend upwards, by 0.6 to 1.2 % from step to step; no line of 177 updates
+# stays below the limit, wherever it starts. Of a real network one would have to know that its sharpness falls at the rates
+# of the warm-up, and how far it varies from batch to batch and from seed to seed: the limit is 2 over the sharpness for
+# plain gradient descent without noise, and another with momentum or Adam.
+#
+# **Rubric.**
+#
+# - 1 point: exponential, since the rates of the plan bend upwards (or: rise by the same ratio)
+# - 1 point: how the sharpness, measured on this network, develops during the warm-up, and how much it or the limit
+#   varies (batches, seeds, momentum or Adam): one of these
