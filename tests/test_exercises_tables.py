@@ -35,12 +35,14 @@ def planted(slug):
 
 
 def answers(path):
-    """The functions of a solution, by name, and which of them each check is given."""
+    """The functions of a sheet, by name, and which of them each check is given."""
     namespace, given = {}, {}
     for cell in notebooks.read_script(path).cells:
         if cell.cell_type == "code":
             about = cell.metadata.nbgrader
-            if about.solution or about.grade_id == "setup":
+            tree = ast.parse(cell.source)
+            functions = all(isinstance(node, ast.FunctionDef) for node in tree.body)
+            if about.solution or about.grade_id == "setup" or functions:
                 exec(compile(cell.source, str(path), "exec"), namespace)
             elif about.grade:
                 for node in ast.walk(ast.parse(cell.source)):

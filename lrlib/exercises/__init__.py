@@ -36,7 +36,7 @@ from lrlib.exercises._calls import (
     stepped,
 )
 from lrlib.exercises.declared import Exercise
-from lrlib.exercises.kit import exercise, flaws
+from lrlib.exercises.kit import exercise, flaws, rows
 from lrlib.exercises.reading import (
     Ask,
     Like,
@@ -80,6 +80,7 @@ __all__ = [
     "parts",
     "passed",
     "refused",
+    "rows",
     "run",
     "same_rates",
     "sampled",

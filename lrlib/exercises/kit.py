@@ -9,7 +9,7 @@ the checker, and expects its hint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lrlib.exercises import _base
@@ -38,6 +38,14 @@ def exercise(
     guarded = checker(*([rules_out] if isinstance(rules_out, str) else rules_out))(check)
     guarded.exercise = made  # type: ignore[attr-defined]
     return guarded
+
+
+def rows(
+    table: Mapping[str, Any], make: Callable[..., Any] = lambda wrong: wrong
+) -> list[tuple[Any, ...]]:
+    """The rows of a table of hints, each with one function or a list of them."""
+    lists = [wrong if isinstance(wrong, list) else [wrong] for wrong in table.values()]
+    return [(hint, *map(make, wrong)) for hint, wrong in zip(table, lists, strict=True)]
 
 
 def flaws(doc: str, *, right: Callable[[], set[str]], hints: dict[str, str], passed: str) -> Any:

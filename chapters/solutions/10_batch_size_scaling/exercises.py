@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Five exercises, 15 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a few
+# sentences; your teacher marks these.
+#
+# Five exercises, 20 points. Core: exercises 1, 2 and 3, 47 minutes; all: 105 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -18,7 +21,7 @@ from lrlib.lab import figures
 figures.use_style()
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "recipe-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. A recipe for another batch size (2 points)
+# ## 1. A recipe for another batch size (core, 2 points, 8 minutes)
 #
 # A recipe was tuned at `batch_size`: a peak, a number of steps, and how many of these are warm-up. You have room for
 # `new_batch_size`, which may be larger or smaller. Return the new peak, steps and warm-up steps.
@@ -46,13 +49,18 @@ def recipe(lr, steps, warmup_steps, batch_size, new_batch_size, rule):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "recipe-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "recipe-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.batch_size_scaling import check_recipe
 
-check_recipe(recipe)
+check_recipe(recipe, part="lr")
+
+# %% nbgrader={"grade": true, "grade_id": "recipe-steps-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.batch_size_scaling import check_recipe
+
+check_recipe(recipe, part=("steps", "warmup_steps"))
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "accumulate-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. A batch in pieces (3 points)
+# ## 2. A batch in pieces (core, 5 points, 17 minutes)
 #
 # A batch of 12 samples is to make one update, and there is memory for 5. So you run 5, 5 and 2 of them, and let
 # the gradients add up. `loss_fn(model(x), y)` is the *mean* loss over the samples it is given. Leave in every
@@ -83,18 +91,34 @@ def accumulate(model, loss_fn, x, y, microbatch_size):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "accumulate-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "accumulate-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.batch_size_scaling import check_accumulate
 
-check_accumulate(accumulate)
+check_accumulate(accumulate, part="gradient")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "accumulate-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# The gradient is that of the whole batch only if the loss of a sample does not depend on who else is in its
-# microbatch. Name a layer for which it does. And which batch size does a schedule see under accumulation, for its number of
-# steps and for its rate?
+# %% nbgrader={"grade": true, "grade_id": "accumulate-loss-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.batch_size_scaling import check_accumulate
+
+check_accumulate(accumulate, part="loss")
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "accumulate-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). The gradient is that of the whole batch only if the loss of a sample does not depend on who else is in
+# its microbatch. Name a layer for which it does, and say why. And which batch size does a schedule see under accumulation, for its
+# number of steps and for its rate?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "accumulate-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** Batch norm in training mode: it takes off the mean of the microbatch and divides by its standard deviation, so
+# that the loss of a sample depends on the others in it. The schedule sees the whole batch, 12 samples. Its step is an update, and an
+# update takes 12; and the noise that limits the rate is that of a mean over 12.
+#
+# **Rubric.**
+#
+# - 1 point: batch norm (or a loss that compares samples), since its statistics are those of the microbatch
+# - 1 point: the whole batch, for both: an update is a step, and its gradient the mean over all 12
+# - 0 points: dropout, which treats every sample alone
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "noise-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. The noise scale, without bias (3 points)
+# ## 3. The noise scale, without bias (core, 4 points, 22 minutes)
 #
 # With $G$ the true gradient and $\Sigma$ the covariance of one sample's gradient, the noise scale is $\operatorname{tr} \Sigma / |G|^2$,
 # in samples. The squared norm of a mean over $b$ samples is $|G|^2 + \operatorname{tr} \Sigma / b$ on average. An update with $n$ microbatches of $b$ samples
@@ -162,12 +186,20 @@ plt.show()
 print(f"ratio of averages {running[-1]:.0f}; infinite in {(~seen).mean():.0%} of the")
 print(f"updates, mean of the other ratios {single[seen].mean():.0f}")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "noise-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# An update that gives infinity cannot enter a mean of ratios, and a median of them would be of something else. What
-# does a logger do that shows `trace / squared_norm` of the last update, smoothed? And what would have to be smoothed?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "noise-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (1 point). An update that gives infinity cannot enter a mean of ratios, and a median of them would be of something else.
+# What is wrong with a logger that shows `trace / squared_norm` of each update, smoothed? And what has to be smoothed?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "noise-answer", "locked": false, "points": 1, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** It averages ratios, of which a few with an estimate of $|G|^2$ close to 0 are huge and decide the mean. Smooth the
+# estimate of $\operatorname{tr} \Sigma$ and that of $|G|^2$ each by itself, and divide what comes out.
+#
+# **Rubric.**
+#
+# - 1 point: smooth the two estimates first and divide then, since a single $|G|^2$ can be close to 0, or below
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. What is wrong with this script? (4 points)
+# ## 4. What is wrong with this script? (6 points, 33 minutes)
 #
 # A recipe was tuned on one process: AdamW, batch size 4, 1,600 steps, 160 of them warm-up. A colleague moves it to eight
 # processes, each of which adds up two microbatches of 4 samples before an update, and writes a script that every process runs.
@@ -240,7 +272,7 @@ compare(title, {"one process": (careless, one), "eight": (careless, eight)})
 # %% [markdown] nbgrader={"grade": false, "grade_id": "flaws-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The colleague wrote: "Large batches do not train as well, even with the linear rule." On one process the same script does
 # what the recipe says. (Take Adam's rule to be the one that the chapter derives. The chapter's network followed it up to a
-# batch of 64 only, and with warm-up. For this regression you will see both rules below.)
+# batch of 64 only, and with warm-up. For this regression you will see below how much it matters.)
 #
 # Which of these are flaws of the script? Return the set of their letters.
 #
@@ -268,8 +300,7 @@ from lrlib.exercises.batch_size_scaling import check_flaws
 check_flaws(flaws)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "train-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Write what `careless` should have been, for any job. The samples of the recipe are kept in the run and in its warm-up; a
-# step of `shape(steps, warmup)` is an update; the peak follows the rule that belongs to the optimizer. Where the samples do not
+# Write what `careless` should have been, for any job, with `shape(steps, warmup)`. Where the samples do not
 # fill the last update, or the last of the warm-up, it counts too: round up, as in exercise 1. The last update is as large as the
 # others, with `accumulate` microbatches (`backward` goes on with the first samples when all are used). Return the rates that the
 # updates used, as an `LRTrace` has them. You may call your `recipe`.
@@ -295,29 +326,44 @@ def train(optimizer, backward, job):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "train-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "train-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.batch_size_scaling import check_train
 
-check_train(train)
+check_train(train, part=("updates", "microbatches"))
+
+# %% nbgrader={"grade": true, "grade_id": "train-rates-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.batch_size_scaling import check_train
+
+check_train(train, part=("peak", "warm-up", "rates", "returned"))
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "again-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now warm-up and cosine cover the same samples on one process and on eight. How much of the colleague's gap is left? What
-# does the linear rule alone cost? And which of the five flaws can you see in the picture?
+# does a peak that is four times as high cost? And which of the flaws can you see in the picture?
 
 # %% nbgrader={"grade": false, "grade_id": "again", "locked": true, "schema_version": 3, "solution": false, "task": false}
 title = "The same shape over the same samples, and a higher peak"
 runs = {"one process": (train, one), "eight, careless": (careless, eight)}
 runs["eight, repaired"] = (train, eight)
-runs["eight, linear rule"] = (train, replace(eight, lr=4 * eight.lr))  # 4² = 16
+runs["eight, 4 times the peak"] = (train, replace(eight, lr=4 * eight.lr))
 compare(title, runs)
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "again-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Some training libraries step the scheduler once for every process at each update, so that a length that was counted for one
-# process comes out right. What happens to a script that counts its updates as yours does? And which of the five flaws cancel each other
-# when `accumulate` equals `processes`?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "again-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Some training libraries step the scheduler once for every process at each update, so that a length that was
+# counted for one process comes out right. What happens to a script that counts its updates as yours does? And which two of the flaws
+# cancel each other, as to the length of the schedule, when `accumulate` equals `processes`?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "again-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** On $p$ processes its schedule goes by $p$ times too fast. It is over after a $p$-th of the updates, and all that
+# follow have the rate 0 and change nothing. A and G cancel: A makes the schedule `processes` times too long, and with G it goes by
+# `accumulate` times too fast.
+#
+# **Rubric.**
+#
+# - 1 point: the schedule is over after a $p$-th of the run, and the rest has the rate 0 (or: its last rate)
+# - 1 point: A and G, too long and too fast by the same factor
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "grow-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5. A larger batch in place of a lower rate (3 points, open-ended)
+# ## 5. A larger batch in place of a lower rate (3 points, 25 minutes, open-ended)
 #
 # A step decay has the rate `lr` until the first of the `milestones`, and from each of them on `gamma` times the rate before. The
 # drops lower the noise in the weights, which goes with `lr / batch_size`. A larger batch lowers it too (Smith et al. 2018), and the
@@ -352,10 +398,15 @@ def grow(lr, batch_size, steps, milestones, gamma, max_batch_size):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "grow-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "grow-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.batch_size_scaling import check_grow
 
-check_grow(grow)
+check_grow(grow, part=("batch sizes", "rates"))
+
+# %% nbgrader={"grade": true, "grade_id": "grow-updates-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.batch_size_scaling import check_grow
+
+check_grow(grow, part="updates")
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "grow-run-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Three plans for the noisy quadratic, whose expected loss is exact: the original, the plan with room for every batch, and
@@ -397,7 +448,7 @@ axes[1].set(xlabel="updates", title="in fewer updates")
 axes[1].legend()
 plt.show()
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "grow-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] nbgrader={"grade": false, "grade_id": "grow-after", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Now make the first phase larger too: `grow` with 8 times the batch and 8 times the rate from the start. What does the exact
 # model say, and where does $\eta h < 2$ come in? What would you measure in a real run before you chose `max_batch_size`? And why is a
 # batch close to the whole data set another matter than one close to the noise scale?
