@@ -282,21 +282,6 @@ def finite(function: Callable[..., Any], *args: Any) -> float:
     return answer
 
 
-def ask_twice(function: Callable[..., Any], steps: Iterable[int], *case: Any) -> np.ndarray:
-    """``function(t, *case)`` at all `steps`, asked forwards and backwards: it may not remember."""
-    steps = list(steps)
-    forward = [finite(function, t, *case) for t in steps]
-    backward = [finite(function, t, *case) for t in reversed(steps)][::-1]
-    for t, first, second in zip(steps, forward, backward, strict=True):
-        if first != second:
-            one, other = apart(first, second)
-            raise Mistake(
-                f"asked twice for step {t}, your function gave {one} and then {other}: it "
-                f"remembers the calls before. Compute the factor from the arguments alone."
-            )
-    return np.array(forward)
-
-
 def expect_far(
     function: Callable[..., Any], right: Callable[[int], float], steps: Iterable[int], *case: Any
 ) -> None:
