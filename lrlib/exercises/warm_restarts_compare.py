@@ -14,12 +14,20 @@ import torch
 from torch.optim import Optimizer
 
 from lrlib.cosine_annealing import CosineAnnealing
-from lrlib.exercises import Ask, Mistake, _runs, among, close, exercise, to_numbers
+from lrlib.exercises import (
+    Ask,
+    Mistake,
+    among,
+    close,
+    exercise,
+    noisy_runs,
+    to_numbers,
+)
 from lrlib.exercises.relations import Pair, related
 from lrlib.exercises.watching import OF_A_RUN, Runs, Watched
 from lrlib.warm_restarts import WarmRestarts
 
-start = functools.partial(_runs.start, batch_size=1)  # what the sheet hands out
+start = functools.partial(noisy_runs.start, batch_size=1)  # what the sheet hands out
 
 
 def half(x: float) -> float:
