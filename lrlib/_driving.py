@@ -249,10 +249,14 @@ class Driver(_counting.Counter):
         overridden = type(self)._values is not Driver._values
         if self._rates.tensors or self._scaled or self._ahead or overridden:
             return None
-        alone = len(self._shapes) == 1 and not self._floors and isinstance(shape, Schedule)
-        if not alone or type(shape).__call__ is not Schedule.__call__:
-            return None, None
-        return shape, shape.length
+        if (
+            len(self._shapes) == 1
+            and not self._floors
+            and isinstance(shape, Schedule)
+            and type(shape).__call__ is Schedule.__call__
+        ):
+            return shape, shape.length
+        return None, None
 
     def _others(self, step: int, base: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
         """Momentum and weight decay at `step`, where they are driven."""
