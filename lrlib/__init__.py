@@ -3,7 +3,7 @@
 The schedules need numpy alone. What needs torch is loaded when it is first asked for.
 """
 
-import sys
+import inspect
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -97,8 +97,9 @@ def _loaded(name: str) -> Any:
                 raise
             message = _checks.needs_torch(name)
             # `from lrlib import …` asks importlib first, and would say "cannot import name" alone.
-            asker = sys._getframe(1).f_globals.get("__name__", "")
-            if asker in ("importlib._bootstrap", "_frozen_importlib"):
+            frame = inspect.currentframe()
+            asker = frame.f_back.f_globals if frame is not None and frame.f_back else {}
+            if asker.get("__name__") in ("importlib._bootstrap", "_frozen_importlib"):
                 raise ImportError(message, name="torch") from error
             raise AttributeError(message) from error
         value = loaded if name == module else getattr(loaded, name)

@@ -249,10 +249,14 @@ class Driver(_counting.Counter):
         overridden = type(self)._values is not Driver._values
         if self._rates.tensors or self._scaled or self._ahead or overridden:
             return None
-        if len(self._shapes) > 1 or self._floors or not isinstance(shape, Schedule):
-            return None, None
-        plain = type(shape).__call__ is Schedule.__call__
-        return (shape, shape.length) if plain else (None, None)
+        if (
+            len(self._shapes) == 1
+            and not self._floors
+            and isinstance(shape, Schedule)
+            and type(shape).__call__ is Schedule.__call__
+        ):
+            return shape, shape.length
+        return None, None
 
     def _others(self, step: int, base: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
         """Momentum and weight decay at `step`, where they are driven."""

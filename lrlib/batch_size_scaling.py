@@ -373,9 +373,8 @@ def _norms(
     sizes, small_sq, given = [], 0.0, 0
     total: list[Tensor | None] = []
     for entry in gradients:
-        tensors: list[Any] = [entry]
-        if isinstance(entry, Iterable) and not isinstance(entry, Tensor):
-            tensors = list(entry)
+        one = isinstance(entry, Tensor) or not isinstance(entry, Iterable)
+        tensors: list[Any] = [entry] if one else list(entry)
         if not all(t is None or isinstance(t, Tensor) for t in tensors):
             raise TypeError(f"{owner}: gradients must hold tensors, got {tensors!r:.200}")
         if all(t is None for t in tensors):

@@ -214,6 +214,7 @@ def mend(sheet: NotebookNode, handed_in: NotebookNode) -> Mended:
     note_missing(sheet, chosen, notes)
 
     others = other_cells(handed_in, chosen, dropped)
+    added = any(cell.source.strip() for cells in others.values() for cell in cells)
     order = [name for name in in_order(handed_in, chosen) if name in chosen]
     if order != [grade_id(cell) for cell in sheet.cells if grade_id(cell) in chosen]:
         notes.append(Note("cells had been moved; they are in the sheet's order again"))
@@ -230,7 +231,6 @@ def mend(sheet: NotebookNode, handed_in: NotebookNode) -> Mended:
         if own.cell_type == "code" and same(chosen.get(name, own).source, own.source):
             mended.untouched.append(name)
     if not mended.answered:
-        added = any(cell.source.strip() for cells in others.values() for cell in cells)
         rest = "other cells were added" if added else "the sheet is as it was handed out"
         notes.append(Note(f"no answer was changed: {rest}"))
     return mended
