@@ -10,6 +10,7 @@ from lrlib import Constant, GradientNoiseScale, LRTrace, ScheduledLR, scale_lr
 from lrlib.exercises import Mistake
 from lrlib.exercises import batch_size_scaling as check
 from lrlib.exercises import batch_size_scaling_gradients as gradients
+from lrlib.exercises import batch_size_scaling_script as script
 
 add_up, grow = gradients._add_up, check._grow()
 
@@ -60,7 +61,7 @@ def with_scheduler(optimizer, backward, job, order="osz", says=lambda trace: tra
     tuned = job.lr, job.steps, job.warmup_steps, job.batch_size
     lr, steps, warmup = by_lrlib(*tuned, batch_size, "sqrt")
     optimizer.param_groups[0]["lr"] = lr
-    scheduler = ScheduledLR(optimizer, check._shape(int(steps), int(warmup)))
+    scheduler = ScheduledLR(optimizer, script._shape(int(steps), int(warmup)))
     acts = {"o": optimizer.step, "s": scheduler.step, "z": optimizer.zero_grad}
     trace = LRTrace(optimizer)
     for i in range(steps * job.accumulate):
@@ -73,7 +74,7 @@ def with_scheduler(optimizer, backward, job, order="osz", says=lambda trace: tra
 def careless(optimizer, backward, job):
     """As in the sheet, with a return of its own."""
     samples, batch_size = job.steps * job.batch_size, job.microbatch_size * job.accumulate
-    plan = check._shape(samples // batch_size, job.warmup_steps)
+    plan = script._shape(samples // batch_size, job.warmup_steps)
     for i in range(samples // (job.microbatch_size * job.processes)):
         optimizer.param_groups[0]["lr"] = job.lr * batch_size / job.batch_size * plan(i)
         backward(i)
@@ -149,7 +150,7 @@ def scheduled(**changed):
     return lambda *args: with_scheduler(*args, **changed)
 
 
-recipe, train, estimate, ratio = check._recipe, check._train, gradients._estimate, gradients._right
+recipe, train, estimate, ratio = check._recipe, script._train, gradients._estimate, gradients._right
 PLANTED = {
     check.check_recipe: [
         (recipe(lambda k, n, lr: 1 + k / lr), "lr: you returned 4.1"),

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
-import torch
+from lrlib.exercises import Ask, Mistake, exercise, parts, rows, short, to_number, to_whole
+from lrlib.exercises.batch_size_scaling_gradients import check_accumulate, check_noise_scale
+from lrlib.exercises.batch_size_scaling_script import Job, check_flaws, check_train, process
 
-from lrlib import Constant, CosineAnnealing, Warmup
-from lrlib.exercises import (
-    Ask,
-    Mistake,
-    exercise,
-    flaws,
-    parts,
-    rows,
-    short,
-    to_number,
-    to_numbers,
-    to_whole,
-)
-from lrlib.exercises.batch_size_scaling_given import Job, process
-from lrlib.exercises.batch_size_scaling_gradients import check_accumulate as check_accumulate
-from lrlib.exercises.batch_size_scaling_gradients import check_noise_scale as check_noise_scale
-from lrlib.exercises.watching import Runs
+__all__ = ["Job", "check_accumulate", "check_flaws", "check_grow", "check_noise_scale"]
+__all__ += ["check_recipe", "check_train", "process"]
 
 
 def _ceil(a: int, b: int) -> int:
@@ -51,57 +37,39 @@ def _recipe(linear=lambda k, *_: k, sqrt=lambda k, *_: k**0.5, count=None, warm=
 _RECIPES = {
     "the rate is unchanged.": _recipe(lambda *_: 1, lambda *_: 1),
     "the rate follows the ratio. Its square root is asked for.": _recipe(sqrt=lambda k, *_: k),
-    "the rate follows the square root of the ratio. The linear rule is asked for.": _recipe(
-        lambda k, *_: k**0.5
-    ),
+    "the rate follows the root. The linear rule is asked for.": _recipe(lambda k, *_: k**0.5),
     "the two rules have changed places.": _recipe(lambda k, *_: k**0.5, lambda k, *_: k),
     "the ratio is upside down: it is new over old. A larger batch has less noise and bears "
     "a larger rate.": _recipe(lambda k, *_: 1 / k, lambda k, *_: k**-0.5),
     "rule {rule!r}: the ratio is upside down, and no root was taken.": [
         *(_recipe(linear, lambda k, *_: 1 / k) for linear in (lambda k, *_: k, lambda k, *_: 1 / k))
     ],
-    "rule {rule!r}: the ratio is upside down, and a root was taken.": _recipe(
-        lambda k, *_: k**-0.5, lambda k, *_: k**-0.5
-    ),
-    "you took the root of the rate as well. Only the ratio is under it.": _recipe(
-        sqrt=lambda k, n, lr: (k / lr) ** 0.5
-    ),
+    "rule {rule!r}: the ratio is upside down, and a root was taken. The rate goes with new over "
+    "old.": _recipe(lambda k, *_: k**-0.5, lambda k, *_: k**-0.5),
+    "the root of the rate was taken, too.": _recipe(sqrt=lambda k, n, lr: (k / lr) ** 0.5),
     "// drops the fraction of the ratio.": _recipe(lambda k, *_: k // 1, lambda k, *_: k**0.5 // 1),
     "the ratio is squared. Its root is asked for.": _recipe(sqrt=lambda k, *_: k**2),
     "the ratio is halved. Its root is asked for.": _recipe(sqrt=lambda k, *_: k / 2),
     "the rate is multiplied by the new batch size, not by the ratio of the two.": [
         *(_recipe(lambda k, n, _: n, lambda k, n, _, e=e: n**e) for e in (1, 0.5))
     ],
-    "{given} steps, as before: they hold another number of samples now.": _recipe(
-        count=lambda s, b, n: s
-    ),
+}
+_STEP_COUNTS = {  # from s steps with batches of b to those with batches of n
+    "{given} steps, as before: they hold another number of samples now.": lambda s, b, n: s,
     "{given} steps: that is the wrong direction. The larger the batch, the fewer of them hold the "
-    "same samples.": [
-        _recipe(count=lambda s, b, n: s * n // b),
-        _recipe(count=lambda s, b, n: _ceil(s * n, b)),
-    ],
-    "{given} is the number of samples.": _recipe(count=lambda s, b, n: s * b),
+    "same samples.": [lambda s, b, n: s * n // b, lambda s, b, n: _ceil(s * n, b)],
+    "{given} is the number of samples.": lambda s, b, n: s * b,
     "{given} steps: rounded down, as // does, and round for less than a half. The samples that are "
-    "left over count too.": _recipe(count=lambda s, b, n: s * b // n),
-    "{given} steps: 1 was added although nothing is left over. Round up.": _recipe(
-        count=lambda s, b, n: s * b // n + 1
-    ),
-    "where there was no warm-up, there is none.": _recipe(
-        warm=lambda s, b, n: max(1, _ceil(s * b, n))
+    "left over count too.": lambda s, b, n: s * b // n,
+    "{given} steps: one was added with nothing left over. Round up.": lambda s, b, n: (
+        s * b // n + 1
     ),
     "{given} steps: {new_batch_size} / {batch_size} is not exact, and the quotient a hair too "
-    "high. Multiply first, then divide.": _recipe(count=lambda s, b, n: math.ceil(s / (n / b))),
+    "high. Multiply first, then divide.": lambda s, b, n: math.ceil(s / (n / b)),
     "{given} steps: {batch_size} / {new_batch_size} is not exact, and the product a hair too "
-    "high. Multiply first, then divide.": _recipe(count=lambda s, b, n: math.ceil(s * (b / n))),
-    "the square root is for the rate. Samples are steps times the batch size.": _recipe(
-        count=lambda s, b, n: math.ceil(s / math.sqrt(n / b))
-    ),
-    "{given} steps of warm-up: from steps that were rounded. Count its samples.": (
-        lambda lr, s, w, b, n, rule: (
-            *_recipe()(lr, s, w, b, n, rule)[:2],
-            _ceil(w * _ceil(s * b, n), s),
-        )
-    ),
+    "high. Multiply first, then divide.": lambda s, b, n: math.ceil(s * (b / n)),
+    "the square root is for the rate. Samples are steps times the batch size, whatever the "
+    "rule.": lambda s, b, n: math.ceil(s / math.sqrt(n / b)),
 }
 check_recipe = exercise(
     "Exercise 1: ``recipe(lr, steps, warmup_steps, batch_size, new_batch_size, rule)``.",
@@ -117,237 +85,22 @@ check_recipe = exercise(
         (0.1, 300, 15, 28, 50, "sqrt"),  # and 300 * (28 / 50) not 168
     ),
     read=parts(lr=to_number, steps=to_whole, warmup_steps=to_whole),
-    wrong=rows(_RECIPES),
-    passed="every sample is seen as often as before, and the warm-up keeps its samples.",
-)
-
-
-# --- 4. What is wrong with this script?
-
-check_flaws = flaws(
-    "Exercise 4a: which of the statements A to H name a flaw of the script.",
-    right=lambda: {"A", "C", "D", "E", "G"},
-    hints={
-        "A": "how many samples does the job have per update, all processes together, and how many "
-        "updates does it make?",
-        "B": "what would they tell each other? Each counts the same updates by the same schedule.",
-        "C": "how many samples did the warm-up of the recipe see, and how many does it see now?",
-        "D": "the mean in an update is over the samples of all processes. What sets its noise?",
-        "E": "the optimizer is an AdamW. Which of the two rules is Adam's?",
-        "F": "each process sees its own share of the samples, and that is all of them together.",
-        "G": "which i does the second update have? And how many updates are done by then?",
-        "H": "that is as good: the first microbatch of an update finds no gradient either way.",
-    },
-    passed="five choices that are right on one process, and wrong on eight.",
-)
-
-
-def _shape(steps, warmup):
-    return Warmup(warmup - 1, 1 / warmup).then(CosineAnnealing(steps - warmup + 1))
-
-
-def _train(
-    peak=lambda j: (j.B / j.b) ** 0.5,
-    T=lambda j: j.T,
-    warm=lambda j: j.w,
-    shape=_shape,
-    at=lambda t, i, j: t,
-    count=lambda j: j.T * j.a,
-    zero=lambda i, j: i % j.a == 0,
-    due=lambda i, j: (i + 1) % j.a == 0,
-    number=lambda i, j: i,
-    says=list,
-):
-    """A loop over `count` microbatches i, of which any part can be made wrong.
-
-    j has the job by letters: p, a, m, b, steps, warm, and what follows from it: B, T, w.
-    """
-
-    def train(optimizer, backward, job):
-        p, a, m, b = job.processes, job.accumulate, job.microbatch_size, job.batch_size
-        j = SimpleNamespace(p=p, a=a, m=m, b=b, B=p * a * m, lr=job.lr)
-        j.steps, j.warm = job.steps, job.warmup_steps
-        j.T, j.w = _ceil(j.steps * b, j.B), _ceil(j.warm * b, j.B)
-        plan, rates = shape(T(j), warm(j)), []
-        for i in range(count(j)):
-            if zero(i, j):
-                optimizer.zero_grad()
-            backward(number(i, j))
-            if due(i, j):
-                if (t := at(len(rates), i, j)) is not None:
-                    optimizer.param_groups[0]["lr"] = job.lr * peak(j) * plan(t)
-                rates.append(optimizer.param_groups[0]["lr"])
-                optimizer.step()
-        return says(rates)
-
-    return train
-
-
-def _trained(ask: Ask, *case: Any) -> dict[str, Any]:
-    job = Job(*case)
-    optimizer, backward, _ = process(job, 10)
-    (weight,) = optimizer.param_groups[0]["params"]
-    held, total, updates, scales = [], torch.zeros(20), [], []
-
-    def add(i: int) -> None:
-        kept, weight.grad = weight.grad, None
-        backward(i)
-        if kept is None or not kept.any():
-            held.clear()
-            total.zero_()
-        held.append(int(i))
-        total.add_(weight.grad)
-        weight.grad = weight.grad if kept is None else kept + weight.grad
-
-    def record(*_: Any) -> None:
-        updates.append(tuple(held))
-        scales.append(
-            float(weight.grad @ total / (total @ total)) if weight.grad is not None else 1
-        )
-
-    optimizer.register_step_pre_hook(record)
-    runs = Runs(20 * job.steps * job.batch_size, "microbatches and updates")
-    run = runs.watch(optimizer)
-    answer = runs.let(ask, optimizer, run.noted("backward", add), job)
-    if run.idle:
-        raise Mistake("an update had no gradient. Zero the gradients after the step.")
-    for scale in scales:
-        if abs(scale - 1) > 1e-3:
-            raise Mistake(
-                f"the gradient was changed before the step, to {scale:.3g} times its size. "
-                f"backward has divided it already, by processes and by microbatches."
-            )
-    return {
-        "updates": run.updates,
-        "microbatches": tuple(updates),
-        "peak": float(run.rates.max()),
-        "warm-up": int(run.rates.argmax()) + 1,
-        "rates": run.rates,
-        "returned": to_numbers(answer, ask.name, "an array of rates"),
-    }
-
-
-_COUNTS = {  # of microbatches in the run
-    "{given} updates: each of the {processes} processes has its share of the samples; you let it "
-    "make them all.": lambda j: j.T * j.p * j.a,
-    "{given} updates, as many as in the recipe, of another batch size.": lambda j: j.steps * j.a,
-    "{given} updates. One takes {accumulate} microbatches.": lambda j: j.T * j.a**2,
-    "{given} updates. One takes {accumulate} microbatches of each process.": lambda j: (
-        j.T * j.a**2 * j.p
-    ),
-    "{given} updates: you make one microbatch for each, and it takes {accumulate}.": lambda j: j.T,
-    "{given} updates: the last samples of the recipe do not fill one, and count too. Round up, and "
-    "make the last update as large as the others.": lambda j: j.steps * j.b // j.B * j.a,
-}
-_LOOPS = {
-    "the last update is to be as large as the others: backward goes on with the first samples.": [
-        _train(
-            count=lambda j: _ceil(j.steps * j.b, j.p * j.m),
-            due=lambda i, j: (i + 1) % j.a == 0 or (i + 1) * j.p * j.m >= j.steps * j.b,
-        )
-    ],
-    "optimizer.step() comes after every microbatch. It belongs after every {accumulate} of "
-    "them.": _train(due=lambda i, j: True, zero=lambda i, j: True),
-    "an update comes when {accumulate} microbatches are added up: i counts from 0, so that is when "
-    "i + 1 is a multiple.": _train(due=lambda i, j: i % j.a == 0, zero=lambda i, j: i % j.a == 1),
-    "gradients are zeroed between the microbatches of an update.": _train(zero=lambda i, j: True),
-    "gradients of earlier updates are still in .grad: zero them after every one.": _train(
-        zero=lambda i, j: False
-    ),
-    "every update takes the microbatches 0 to {accumulate} - 1. They are numbered through.": _train(
-        number=lambda i, j: i % j.a
-    ),
-    "an update takes one microbatch again and again: i is its number, not the update's.": _train(
-        number=lambda i, j: i // j.a
-    ),
-    "there is no warm-up.": _train(shape=lambda steps, warmup: CosineAnnealing(steps)),
-    "the first update has the rate 0. Use shape(steps, warmup).": _train(
-        shape=lambda steps, warmup: Warmup(warmup).then(CosineAnnealing(steps - warmup))
-    ),
-}
-_PEAKS = {  # over that of the recipe
-    "the optimizer is an AdamW, and the rate follows the ratio of the batch sizes itself. For Adam "
-    "the root of it is the rule.": [
-        *(lambda j, n=n: n(j) / j.b for n in (lambda j: j.B, lambda j: j.a * j.m, lambda j: j.m)),
-        lambda j: j.p * j.m / j.b,
-    ],
-    "the rate is scaled by the samples of one process. An update is the mean over those of "
-    "all.": lambda j: (j.a * j.m / j.b) ** 0.5,
-    "the rate is scaled as if an update were one microbatch of each process. It adds up "
-    "several.": lambda j: (j.p * j.m / j.b) ** 0.5,
-    "the rate is scaled by the size of one microbatch. An update is the mean over the microbatches "
-    "of all processes.": lambda j: (j.m / j.b) ** 0.5,
-    "the peak is that of the recipe, for another batch size. (A scheduler keeps the rate that it "
-    "finds when it is built.)": lambda j: 1,
-    "the ratio of the batch sizes is upside down.": lambda j: (j.b / j.B) ** 0.5,
-    "the factors were applied as rates, without the peak.": lambda j: 1 / j.lr,
-}
-_LENGTHS = {  # of the schedule or its warm-up, whose right length is n, and was s in the recipe
-    "the schedule or its warm-up is counted in microbatches. Its step is an update.": [
-        *(lambda n, s, j, q=q: n * j.a * j.p**q for q in (0, 1))
-    ],
-    "the schedule or its warm-up is as long as if one process had to see all samples. They share "
-    "them.": lambda n, s, j: n * j.p,
-    "the schedule or its warm-up has as many steps as in the recipe. They hold more samples "
-    "now.": lambda n, s, j: s,
-    "the schedule or its warm-up is rounded down. The rest of the samples counts too: round "
-    "up.": lambda n, s, j: s * j.b // j.B,
-}
-_STEPS = {  # of the schedule at update t
-    "the schedule moves on with every microbatch. Its step is one update.": [
-        lambda t, i, j: i,
-        lambda t, i, j: i + 1,
-        lambda t, i, j: t * j.a,
-    ],
-    "the schedule moves on once for every process. All of them make the same "
-    "update.": lambda t, i, j: t * j.p,
-    "every rate came one update early. The schedule moves on after the step.": lambda t, *_: t + 1,
-    "every rate came one update late. Write it before the update that should use it.": [
-        lambda t, *_: max(t - 1, 0),
-        lambda t, *_: t - 1 if t else None,
-    ],
-    "the rate never changed.": lambda *_: 0,
-}
-check_train = exercise(
-    "Exercise 4b: the script repaired, ``train(optimizer, backward, job)``, and its rates.",
-    right=_train(),
-    names=tuple(field.name for field in fields(Job)),
-    cases=(
-        (0.01, 240, 18, 8, 3, 2, 16),  # 12 times the batch; the warm-up leaves a rest
-        (0.002, 75, 15, 16, 5, 3, 4),
-        (0.02, 40, 8, 8, 1, 4, 4),
-        (0.02, 20, 6, 8, 1, 1, 8),
-        (0.01, 47, 15, 10, 2, 3, 4),  # 470 samples are 19 updates of 24 and 14 samples more
-    ),
-    read=_trained,
-    noun="run",
     wrong=[
-        *rows(_COUNTS, lambda count: _train(count=count)),
-        *rows(_LOOPS),
-        *rows(_PEAKS, _train),
-        *rows(_LENGTHS, lambda n: _train(T=lambda j: n(j.T, j.steps, j))),
-        *rows(_LENGTHS, lambda n: _train(warm=lambda j: n(j.w, j.warm, j))),
-        *rows(_STEPS, lambda at: _train(at=at, says=len)),
-        ("the rate never changed.", _train(shape=lambda steps, warmup: Constant())),
+        *rows(_RECIPES),
+        *rows(_STEP_COUNTS, lambda count: _recipe(count=count)),
+        (
+            "where there was no warm-up, there is none.",
+            _recipe(warm=lambda s, b, n: max(1, _ceil(s * b, n))),
+        ),
+        (
+            "{given} steps of warm-up, from steps that were rounded. Count its own samples.",
+            lambda lr, s, w, b, n, rule: (
+                *_recipe()(lr, s, w, b, n, rule)[:2],
+                _ceil(w * _ceil(s * b, n), s),
+            ),
+        ),
     ],
-    say={
-        "returned": {
-            "early": "the rates are right, but you read each when it was that of the next update. "
-            "An LRTrace reads it when it is used.",
-            "shape": "return one rate for each update, shape {wanted}, not {given}. (A "
-            " trace's lr has one column for each parameter group.)",
-        }
-    },
-    differs={
-        "updates": "{given} updates were made, and {wanted} are due.",
-        "microbatches": "your updates hold the microbatches {given}; {wanted} is right.",
-        "peak": "the highest rate is {given}, and {wanted} is right.",
-        "warm-up": "the rate is highest at update number {given}, counted from 1; the warm-up has "
-        "{wanted} updates.",
-        "rates": "update {i} has the rate {given}, and {wanted} is right.",
-        "returned": "the rates are right, but those you return are not those you used.",
-    },
-    passed="counted in updates, scaled by their samples, whoever computes them.",
+    passed="every sample is seen as often as before, and the warm-up keeps its samples.",
 )
 
 
@@ -397,25 +150,18 @@ def _phases(ask: Ask, *case: Any) -> dict[str, Any]:
 
 
 _SIZES = {  # of a batch, before it is made whole and kept to the maximum
-    "{given}: the batch shrinks. A larger one has less noise, as a lower rate has.": lambda p: max(
-        1, p.B * p.gamma**p.k
-    ),
-    "{given}: the batch was rounded up. Round it down, or the rate is above the first.": [
-        *(lambda p, up=up: up(p.B / p.gamma**p.k) for up in (round, math.ceil))
-    ],
-    "{given}: each comes from the one before, which was rounded itself.": lambda p: (
-        p.plan[-1][0] / p.gamma if p.k else p.B
-    ),
-    "{given}: the first phase is as in the original.": [
-        lambda p: p.most,
-        lambda p: p.size / p.gamma,
-    ],
-    "{given}: the batch grows by more than the rate was to fall.": lambda p: (
-        p.B / p.gamma ** (2 * p.k)
-    ),
-    "{given}: the rate falls more than it must, since the batch could grow more.": lambda p: (
-        p.B / p.gamma ** (p.k / 2)
-    ),
+    "{given}: the batch shrinks. A larger one has less noise, as a lower rate has, so it has to "
+    "grow.": lambda p: max(1, p.B * p.gamma**p.k),
+    "{given}: the batch was rounded up. Round it down, or the rate is above the original's "
+    "first.": [lambda p: round(p.size), lambda p: math.ceil(p.size)],
+    "{given}: each comes from the one before, which was rounded itself. Begin with batch_size each "
+    "time.": lambda p: p.plan[-1][0] / p.gamma if p.k else p.B,
+    "{given}: the first phase is as in the original. The batch grows at the milestones alone, not "
+    "before.": [lambda p: p.most, lambda p: p.size / p.gamma],
+    "{given}: the batch grows by more than the rate was to fall. Four times the batch stands for a "
+    "quarter of the rate.": lambda p: p.B / p.gamma ** (2 * p.k),
+    "{given}: the rate falls more than it must, since the batch could grow more. Four times the "
+    "batch stands for a quarter of the rate.": lambda p: p.B / p.gamma ** (p.k / 2),
     "{given}: every drop multiplies the batch once more, as it multiplies the rate.": [
         lambda p: p.B / p.gamma ** min(p.k, 1),
         lambda p: p.B * (1 + p.k / p.gamma),
@@ -440,20 +186,17 @@ _RATES = {
 _OF_PHASES = {
     "{given} updates, as in the original. With a larger batch that is more samples than it "
     "saw.": lambda p: p.length,
-    "{given} updates: rounded down, so the last samples of the phase are not seen.": [
-        *(lambda p, down=down: down(p.length * p.B / p.batch) for down in (int, round))
-    ],
+    "{given} updates: rounded down, as // does, and round for less than a half. The last samples "
+    "of the phase are not seen.": lambda p: p.length * p.B // p.batch,
     "{given} updates: that is the wrong direction. The larger the batch, the fewer there "
     "are.": lambda p: p.length * p.batch // p.B,
     "{given} is the number of samples.": lambda p: p.length * p.B,
-    "{given} is where the phases end in the original. How long are they, in samples?": lambda p: (
-        p.end
-    ),
+    "{given} is where the phases end in the original. How long is each of them, and how many are "
+    "its samples?": lambda p: p.end,
     "{given} updates, counted from the beginning of the run. A phase begins at a "
     "milestone.": lambda p: _ceil(p.end * p.B, p.batch),
-    "{given} updates, one too many: the last finds no samples left.": lambda p: (
-        p.length * p.B // p.batch + 1
-    ),
+    "{given} updates: one was added with nothing left over, so that it finds no samples. Round "
+    "up.": lambda p: p.length * p.B // p.batch + 1,
     "{given} updates: samples that fill no batch are left to the next phase. Each keeps its "
     "own.": lambda p: _ceil(p.end * p.B - sum(size * n for size, _, n in p.plan), p.batch),
 }

@@ -145,22 +145,19 @@ _PIECES = {
     "the gradients are 0 in the end: they were zeroed last.": _add_up(zero="last"),
     "a weight that had no gradient yet has None in .grad. "
     "model.zero_grad() copes with that.": _add_up(zero="by hand"),
-    "chunk(k) makes k pieces. split(k) makes pieces of k.": (
-        lambda model, loss_fn, x, y, m: _add_up()(model, loss_fn, x, y, -(-len(x) // m))
-    ),
+    "chunk(k) makes k pieces. split(k) makes pieces of k, and the last of them may be smaller than "
+    "k.": lambda model, loss_fn, x, y, m: _add_up()(model, loss_fn, x, y, -(-len(x) // m)),
     "the targets are not cut as the inputs are.": _add_up(of_y=slice(None)),
     "each slice begins one sample after the one before, not a whole microbatch.": [
         _add_up(starts=lambda n, m: range(-(-n // m))),
         _add_up(starts=lambda n, m: range(n // m)),
     ],
-    "you return the mean of the microbatches' losses, and the last is smaller.": _add_up(
-        says=lambda losses, weights: np.mean(losses)
-    ),
+    "you return the mean of the losses of the microbatches, and the last of them has fewer "
+    "samples.": _add_up(says=lambda losses, weights: np.mean(losses)),
     "you return the sum of the microbatches' losses.": _add_up(says=lambda x, weights: sum(x)),
     "you return the loss of the last microbatch.": _add_up(says=lambda x, weights: x[-1]),
-    "you return the last microbatch's share of the loss alone.": _add_up(
-        says=lambda x, weights: x[-1] * weights[-1] / sum(weights)
-    ),
+    "you return the last microbatch's share of the loss alone. Add up the shares of all the "
+    "microbatches.": _add_up(says=lambda x, weights: x[-1] * weights[-1] / sum(weights)),
 }
 check_accumulate = exercise(
     "Exercise 2: ``accumulate(model, loss_fn, x, y, microbatch_size)``, a batch in pieces.",
@@ -202,20 +199,13 @@ def _solved(u, small, large, B):
     return (B * large - u.b * small) / (B - u.b), (small - large) / (1 / u.b - 1 / B)
 
 
-def _over(square, trace):
-    return np.mean(trace) / np.mean(square)
-
-
-def _right(u):
-    return _over(u.g, u.t)
-
-
-def _estimate(formula, covered=lambda u: math.inf):
-    """A noise scale by a formula of what was measured."""
+def _estimate(formula=lambda u: (u.g, u.t), covered=lambda u: math.inf):
+    """A noise scale by a formula of what was measured, or for |G|² and tr Σ, to be averaged."""
 
     def noise_scale(updates, b):
         u = _measured(updates, b)
-        return float((covered if u.g.mean() <= 0 else formula)(u))
+        found = (covered if u.g.mean() <= 0 else formula)(u)
+        return float(np.mean(found[1]) / np.mean(found[0]) if isinstance(found, tuple) else found)
 
     return noise_scale
 
@@ -231,73 +221,60 @@ _ESTIMATES = {
     "is huge, or negative: average the two first, and divide then.": lambda u: (u.t / u.g).mean(),
     "you take the median of the updates' ratios.": lambda u: np.median(u.t / u.g),
     "one update's |G|² may be below 0, and you return infinity at once. Only the average "
-    "matters.": lambda u: math.inf if (u.g <= 0).any() else _over(u.g, u.t),
+    "matters.": lambda u: math.inf if (u.g <= 0).any() else (u.g, u.t),
     "you put estimates of |G|² that are below 0 to 0. Each is right on average only if those below "
-    "count as they are: look at the average alone.": lambda u: _over(np.maximum(u.g, 0), u.t),
+    "count as they are: look at the average alone.": lambda u: (np.maximum(u.g, 0), u.t),
     "you leave out the updates whose |G|² is below 0. Those that are left are too large on "
-    "average.": [lambda u, f=f: _over(u.g[u.g > 0], u.t[(u.g > 0) | f]) for f in (True, False)],
-    "you take the absolute value of each |G|². One below 0 counts as it is.": lambda u: _over(
-        np.abs(u.g), u.t
-    ),
+    "average.": [lambda u, f=f: (u.g[u.g > 0], u.t[(u.g > 0) | f]) for f in (True, False)],
+    "you take the absolute value of |G|². One below 0 counts as it is.": lambda u: (abs(u.g), u.t),
     "|G|² is the squared norm of the mean, and that still has noise in it: tr Σ / B of it, on "
-    "average.": lambda u: _over(u.large, u.t),
+    "average.": lambda u: (u.large, u.t),
     "you average ratios, and |G|² is the squared norm of the mean, which still has noise in "
     "it.": lambda u: (u.t / u.large).mean(),
-    "|G|² is the squared norm of the microbatches' gradients, noise and all.": lambda u: _over(
-        u.small, u.t
-    ),
+    "|G|² is the squared norm of the microbatches, noise and all.": lambda u: (u.small, u.t),
     "the trace is in microbatches: the covariance of one sample is b times that of a mean of b. "
-    "And |G|² still has noise in it.": lambda u: _over(u.large, u.t / u.b),
-    "the covariance is multiplied by B. It belongs to a mean over b samples.": lambda u: _over(
-        u.g, u.t * u.n
-    ),
+    "And |G|² still has noise in it.": lambda u: (u.large, u.t / u.b),
+    "the covariance is multiplied by B. It is that of means over b.": lambda u: (u.g, u.t * u.n),
     "the variance is divided by n, not by n - 1, which is too small when the mean comes from the "
-    "same n.": lambda u: _over(u.large - u.by_n / u.B, u.by_n),
-    "the variance of the trace is divided by n. It should be n - 1.": lambda u: _over(u.g, u.by_n),
-    "the variance is divided by n, not by n - 1, and |G|² still has noise in it.": lambda u: _over(
-        u.large, u.by_n
-    ),
-    "those are norms. They are to be squared.": lambda u: _over(
-        *_solved(u, np.array([((g**2).sum(1) ** 0.5).mean() for g in u.raw]), u.large**0.5, u.B)
+    "same n.": lambda u: (u.large - u.by_n / u.B, u.by_n),
+    "the variance of the trace is divided by n. It should be n - 1.": lambda u: (u.g, u.by_n),
+    "the variance is divided by n, not by n - 1, and |G|² still has the noise of the mean in "
+    "it.": lambda u: (u.large, u.by_n),
+    "those are norms. They are to be squared.": lambda u: _solved(
+        u, np.array([((g**2).sum(1) ** 0.5).mean() for g in u.raw]), u.large**0.5, u.B
     ),
     "|G| is not squared.": [
+        lambda u: (u.large**0.5, u.t),
         lambda u: u.t.mean() / u.g.mean() ** 0.5,
-        lambda u: u.t.mean() / (u.large**0.5).mean(),
     ],
     "the ratio is upside down: it is noise over signal.": lambda u: u.g.mean() / u.t.mean(),
     "you pool the microbatches of all updates. The gradient itself changes from update to update, "
-    "which counts as noise then.": lambda u: _right(_measured([np.concatenate(u.raw)], u.b)),
-    "the updates are weighted by their microbatches. Each is to count the same.": lambda u: _over(
-        u.g * u.n, u.t * u.n
-    ),
+    "which counts as noise then.": lambda u: _estimate()([np.concatenate(u.raw)], u.b),
+    "the updates are weighted by their microbatches, and each is to count the same "
+    "in both averages.": lambda u: (u.g * u.n, u.t * u.n),
     "you divide coordinate by coordinate. Sum over the parameters first.": [
         *(lambda u, of=of: _by_coordinate(u, of) for of in (np.mean, np.sum))
     ],
     "that is the last update alone.": lambda u: u.t[-1] / u.g[-1],
     "that is the first update alone.": lambda u: u.t[0] / u.g[0],
-    "the noise in the squared norm is added. It is to be taken off.": lambda u: _over(
-        u.large + u.t / u.B, u.t
-    ),
+    "the noise in the squared norm is added. Take it off.": lambda u: (u.large + u.t / u.B, u.t),
     "you take tr Σ / b off the squared norm of the mean. That is a mean over all n of the "
-    "microbatches, B = n b samples.": lambda u: _over(u.large - u.t / u.b, u.t),
-    "B is a number of samples: n microbatches of b.": lambda u: _over(
-        *_solved(u, u.small, u.large, u.n)
-    ),
-    "|g_b|² is the mean over the microbatches of an update, and you take their sum.": lambda u: (
-        _over(*_solved(u, u.small * u.n, u.large, u.B))
-    ),
+    "microbatches, B = n b samples.": lambda u: (u.large - u.t / u.b, u.t),
+    "B counts samples: n microbatches of b.": lambda u: _solved(u, u.small, u.large, u.n),
+    "|g_b|² is a mean over the microbatches of an update, and you take their sum over "
+    "them.": lambda u: _solved(u, u.small * u.n, u.large, u.B),
     "one of your squared norms is a mean over the parameters. Both are sums.": [
-        lambda u: _over(*_solved(u, u.small / u.d, u.large, u.B)),
-        lambda u: _over(*_solved(u, u.small, u.large / u.d, u.B)),
+        lambda u: _solved(u, u.small / u.d, u.large, u.B),
+        lambda u: _solved(u, u.small, u.large / u.d, u.B),
     ],
     "tr Σ is the difference of the squared norms divided by 1/b - 1/B.": [
-        *(lambda u, e=e: _over(u.g, u.t * (1 / u.b - 1 / u.B) ** e) for e in (1, 2))
+        *(lambda u, e=e: (u.g, u.t * (1 / u.b - 1 / u.B) ** e) for e in (1, 2))
     ],
-    "|G|² is to be divided by B - b.": lambda u: _over(u.g * (u.B - u.b), u.t),
+    "|G|² is to be divided by B - b.": lambda u: (u.g * (u.B - u.b), u.t),
     "that is tr Σ. Where is |G|²?": lambda u: u.t.mean(),
     "that is |G|². Where is tr Σ?": lambda u: u.g.mean(),
     "one of the two is a sum over the updates, the other a mean.": [
-        *(lambda u, e=e: _over(u.g, u.t) * len(u.n) ** e for e in (1, -1))
+        *(lambda u, e=e: (u.g, u.t * len(u.n) ** e) for e in (1, -1))
     ],
 }
 
@@ -319,7 +296,7 @@ def _noise(ask: Ask, counts: Sequence[int], b: int, noise: float) -> float:
 
 check_noise_scale = exercise(
     "Exercise 3: ``noise_scale(updates, b)``, from the gradients of microbatches.",
-    right=_estimate(_right),
+    right=_estimate(),
     names=("microbatches", "b", "_noise"),
     cases=(
         ((4, 4, 4, 4, 4, 4), 8, 1.0),
@@ -338,11 +315,11 @@ check_noise_scale = exercise(
         *rows(_ESTIMATES, _estimate),
         (
             "the noise covers the gradient where |G|² is not above 0: return math.inf.",
-            *(_estimate(_right, covered) for covered in (_right, lambda u: 0)),
+            *(_estimate(covered=covered) for covered in (lambda u: (u.g, u.t), lambda u: 0)),
         ),
         (
             "you leave out what does not tell noise from gradient. Raise a ValueError.",
-            lambda us, b: _estimate(_right)([update for update in us if len(update) > 1], b),
+            lambda us, b: _estimate()([update for update in us if len(update) > 1], b),
         ),
     ],
     say={
