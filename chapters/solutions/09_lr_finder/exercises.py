@@ -3,7 +3,10 @@
 #
 # Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tests your function
 # and says what is likely wrong. You may run it as often as you like. A function leaves the lists and
-# arrays that it is given as they are. Five exercises, 14 points.
+# arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
+# few sentences; your teacher marks these.
+#
+# Five exercises, 16 points. Core: exercises 1, 2 and 4, 43 minutes; all: 85 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import copy
@@ -20,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 figures.use_style()
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "rates-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1. The rates of a test (1 point)
+# ## 1. The rates of a test (core, 1 point, 6 minutes)
 #
 # A range test makes `num_iter` updates, each with a larger rate than the last. The first has `start_lr`, the last
 # `end_lr`, and from one to the next the rate is multiplied by the same number.
@@ -43,7 +46,7 @@ from lrlib.exercises.lr_finder import check_rates
 check_rates(rates)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "test-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. The test (3 points)
+# ## 2. The test (core, 3 points, 15 minutes)
 #
 # `train_step()` takes the next batch, zeroes the gradients, runs forward and backward, and returns the loss, a tensor
 # of one element. It does not step the optimizer: that is your part, once for each of the `rates`. Return the
@@ -84,7 +87,7 @@ from lrlib.exercises.lr_finder import check_range_test
 check_range_test(range_test)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "trace-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. Leave no trace (3 points)
+# ## 3. Leave no trace (3 points, 17 minutes)
 #
 # Your test trains the model, and then ruins it. Write a function that calls `test()` without arguments, returns what it
 # returns, and puts everything back as it was before, bit for bit:
@@ -159,12 +162,12 @@ ax.set_title("Where the loss blows up, each test goes its own way")
 plt.show()
 print(f"rate now {optimizer.param_groups[0]['lr']}, first loss {train_step():.2f}")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "digits-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] nbgrader={"grade": false, "grade_id": "digits-thought", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The last line shows that the network is still untrained. `train_step` has gone on in its data, as a test may: how would
 # you put that back too?
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. What is wrong with this finder? (4 points)
+# ## 4. What is wrong with this finder? (core, 4 points, 22 minutes)
 #
 # A colleague wants the rate at which the loss falls fastest, on the logarithmic axis on which everyone draws the
 # curve, and before the loss blows up. `losses` and `rates` are those of a test such as yours. Of the curve in
@@ -261,12 +264,12 @@ ax.set_title("Per unit of rate, a fall is steepest where it begins")
 plt.show()
 print(f"on the digits: {suggest(tried, losses):.2g}")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "both-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] nbgrader={"grade": false, "grade_id": "both-thought", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The steepest point is well defined on these curves. Is it a good learning rate? Nothing so far says so: the
 # definition mentions the test and no training.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "rule-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5. Your own rule, judged by regret (3 points)
+# ## 5. Your own rule, judged by regret (5 points, 25 minutes, open-ended)
 #
 # A rule is good if runs at the peaks it names end low. Here that is known exactly. A *problem* is a noisy quadratic
 # that was range-tested once. Its runs have 400 steps, SGD with momentum 0.9, and a rate that decays linearly to 0; the same
@@ -335,7 +338,20 @@ for name, rival in rivals.items():
         f"{name:13s}{np.median(ratios):6.2f} in the median, {max(ratios):.3g} at worst"
     )
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "table-answer", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# Your factor fits these problems; the chapter's was found on others, and fits as well. In the test the rate grew by 15 % from one update to the
-# next: how long does momentum 0.9 take to show what a rate does, and how far has the rate gone by then? What would you
-# have to measure before you used your rule for runs of 4,000 steps, and is there anything in the curve that could tell?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "rule-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (2 points). Your factor fits these problems; the chapter's was found on others, and fits as well. In
+# the test the rate grew by 15 % from one update to the next: how long does momentum 0.9 take to show what a rate
+# does, and how far has the rate gone by then? What would you have to measure before you used your rule for runs of
+# 4,000 steps, and is there anything in the curve that could tell?
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "rule-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** A push acts through about 1 / (1 − 0.9) = 10 updates. Meanwhile the rate grows to 1.15¹⁰ ≈ 4
+# times what it was, so the curve shows a rate's damage at rates several times larger; part of the factor is this
+# lag, and it would change with the number of steps of the test. For runs of 4,000 steps one has to find the best
+# peak, or the regret of the rule, in such runs on several problems. The curve cannot tell: it knows the loss that
+# a rate does in a few updates, and neither the length of the run nor the decay to come.
+#
+# **Rubric.**
+#
+# - 1 point: about ten updates, in which the rate grows about fourfold
+# - 1 point: the best peaks of runs of that length have to be measured, since nothing in the curve knows the length
