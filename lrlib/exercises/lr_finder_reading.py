@@ -95,7 +95,7 @@ def _place(made: Curve, answer: float, rates: np.ndarray, losses: np.ndarray) ->
         "the minimum": abs(x - low) < 1.5 * step,
         "after the blow-up": made.again and x > made.wall + 0.5,
         "rising": x > low,
-        "per rate": quiet and abs(off - per_rate) < 0.13,
+        "per rate": quiet and abs(off - per_rate) < 0.09,
         "ten points early": quiet and abs(off + 10 * step) < 1.5 * step,
         "late": quiet and off > 0,
         f"early by {-off:.1f}": quiet,
@@ -165,7 +165,7 @@ check_suggest = exercise(
         ),
     ),
     differs={
-        "": "{given}: look at the curve, and at what your function makes of it.",
+        "": "{given}. Draw both. Is the slope taken over too much of the curve, or too little?",
         "units": lambda made, units: (
             f"if {units}, your suggestion goes {{given}}. The loss falls fastest where it did: "
             f"compare losses with each other, not with a fixed number, and work with differences "
