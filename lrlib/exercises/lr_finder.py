@@ -75,8 +75,9 @@ check_rates = exercise(
         ("you return one rate too many: n steps join n + 1.", lambda a, b, n: _rates(a, b, n + 1)),
         ("you return one rate too few: n steps join n + 1.", lambda a, b, n: _rates(a, b, n - 1)),
         (
-            "num_iter is not used. np.geomspace makes 50 numbers if it is not told how many.",
+            "num_iter rates are asked for. np.geomspace makes 50 if it is not told how many.",
             lambda a, b, n: np.geomspace(a, b),
+            lambda a, b, n: np.geomspace(a, b, 100),
         ),
         (
             "the factor from each rate to the next follows from the ends and num_iter: n - 1 of "
@@ -85,6 +86,7 @@ check_rates = exercise(
             _times(lambda a, b, n: 2.0),
             _times(lambda a, b, n: b / a / (n - 1)),
             _times(lambda a, b, n: b / a / n),
+            _times(lambda a, b, n: (b - a) / (n - 1)),
             _times(lambda a, b, n: (b - a) ** (1 / (n - 1))),
         ),
         (
@@ -96,8 +98,13 @@ check_rates = exercise(
             lambda *case: 10 ** _logs(*case).round(),
             lambda a, b, n: 10.0 ** np.arange(round(math.log10(a)), round(math.log10(b)) + 1),
             lambda a, b, n: 10.0 ** np.arange(round(math.log10(a)), round(math.log10(b))),
+            lambda a, b, n: a * 10.0 ** np.arange(int(math.log10(b / a)) + 1),
         ),
-        ("those are the logarithms. The rates are 10 to their power.", _logs),
+        (
+            "those are logarithms. The rates are 10 to their power, and these equally spaced.",
+            _logs,
+            lambda a, b, n: np.log10(np.linspace(a, b, n)),
+        ),
         (
             "np.logspace takes the exponents of the ends. np.geomspace takes the ends themselves.",
             np.logspace,
@@ -106,6 +113,7 @@ check_rates = exercise(
             "the logarithm and the power have different bases. Take 10 in both, or e.",
             lambda *case: np.exp(_logs(*case)),
             lambda *case: 10 ** np.log(_rates(*case)),
+            lambda a, b, n: a * np.exp(np.linspace(0, math.log10(b / a), n)),
         ),
     ),
     say={
@@ -252,6 +260,7 @@ check_range_test = exercise(
             "the first update came before train_step() had computed any gradient. It is called "
             "once before the first update.",
             _test("rsb", ""),
+            _test("rsb", "", stop=_NEVER),
         ),
         (
             "train_step ran inside optimizer.step(…), before the weights moved, so its loss is "

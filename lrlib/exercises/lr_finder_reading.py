@@ -85,6 +85,9 @@ def _place(made: Curve, answer: float, rates: np.ndarray, losses: np.ndarray) ->
     x, bad, quiet = math.log10(answer), ~np.isfinite(losses), not made.noise
     step, off = math.log10(rates[1] / rates[0]), x - made.middle
     low = math.log10(rates[np.argmin(np.where(bad, np.inf, losses))])
+    # Per unit of rate, the logistic function falls fastest where it has done this share.
+    share = (1 - made.width * math.log(10)) / 2
+    per_rate = made.width * math.log(share / (1 - share)) if share > 0 else -6 - made.middle
     places = {
         "right": abs(off) <= (0.15 if quiet else 0.3),
         "not finite": bad.any() and x > math.log10(rates[np.argmax(bad)]) - 0.35,
@@ -92,10 +95,10 @@ def _place(made: Curve, answer: float, rates: np.ndarray, losses: np.ndarray) ->
         "the minimum": abs(x - low) < 1.5 * step,
         "after the blow-up": made.again and x > made.wall + 0.5,
         "rising": x > low,
+        "per rate": quiet and abs(off - per_rate) < 0.09,
         "ten points early": quiet and abs(off + 10 * step) < 1.5 * step,
-        "per rate": x < -5,
         "late": quiet and off > 0,
-        "early": quiet,
+        f"early by {-off:.1f}": quiet,
         "noise": True,
     }
     given, right = apart(answer, 10.0**made.middle, 3)
@@ -120,8 +123,8 @@ check_suggest = exercise(
             _finder(per_decade=False, lag=0.95, up_to_lowest=False, skip=10),
         ),
         (
-            "{given}: it is late. A mean of the losses before lags behind the curve: average over "
-            "the neighbours on both sides, or fit a line to them.",
+            "{given}: it is late. If you average over the losses before, that lags behind the "
+            "curve: take the neighbours on both sides, or fit a line to them.",
             _finder(lag=0.95),
             _finder(lag=0.9, up_to_lowest=False),
         ),
@@ -158,15 +161,16 @@ check_suggest = exercise(
             "{given}: that may be noise, as the slope between two neighbours is nearly all noise. "
             "Take it over half a decade or so, by a line fitted to all points there.",
             _finder(box=0),
+            lambda rates, losses: rates[np.nanargmin(np.diff(losses)[: np.nanargmin(losses)])],
         ),
     ),
     differs={
-        "": "{given}: look at the curve, and at what your function makes of it.",
+        "": "{given}. Draw both. Is the slope taken over too much of the curve, or too little?",
         "units": lambda made, units: (
             f"if {units}, your suggestion goes {{given}}. The loss falls fastest where it did: "
-            f"compare losses with each other and not with a fixed number, and work with "
-            f"differences of the logarithms of the rates. Nothing in the curve says what a usual "
-            f"rate is."
+            f"compare losses with each other, not with a fixed number, and work with differences "
+            f"of the logarithms of the rates. Nothing in the curve says what a usual rate is. "
+            f"(np.convolve(…, 'same') takes the losses beyond both ends to be 0.)"
         ),
     },
     passed="the steepest point, per decade, within a factor of 2 and whatever the units.",
@@ -190,7 +194,8 @@ def check_rule(rule: Callable[[np.ndarray, np.ndarray], float]) -> None:
             raise Mistake(
                 f"if all rates of a test are multiplied by 100, your peak goes from {peak:.3g} to "
                 f"{scaled:.3g}. The best peak goes up a hundredfold then: the problem is the same "
-                f"in other units. Read the peak from the curve."
+                f"in other units. Read the peak from the curve: a multiple of one of its rates, no "
+                f"index, no loss and no number of your own."
             )
     ratios = np.array([p.ratio(peak) for p, peak in zip(judged, found, strict=True)])
     median = float(np.median(ratios))

@@ -84,7 +84,7 @@ class _Row:
     hint: Hint
     outcomes: list[Outcome]
     explained: dict[str, list[int]]  # of each part, the failed cases where it gives what was given
-    score: tuple[int, int, int, int]
+    score: tuple[int, int, int]
 
 
 def _rows(answers: Answers, places: dict[str, list[int]]) -> Iterator[_Row]:
@@ -104,10 +104,9 @@ def _rows(answers: Answers, places: dict[str, list[int]]) -> Iterator[_Row]:
             most = sum(map(len, explained.values()))
             # A hint is to the first part in which its function is wrong.
             before = [list(wanted)[: [*wanted, first].index(first)] for wanted in answers.wanted]
-            astray = sum(
-                not answers.agree(*pairs[i], name) for i in places[first] for name in before[i]
-            )
-            yield _Row(number_, hint, outcomes, explained, (-astray, most, alike, -number_))
+            if not all(answers.agree(*pairs[i], name) for i in places[first] for name in before[i]):
+                explained.pop(first, None)
+            yield _Row(number_, hint, outcomes, explained, (most, alike, -number_))
 
 
 def _pairs(answers: Answers, part: str, failed: list[int], other: list[Outcome]) -> list[Pair]:
