@@ -386,7 +386,7 @@ from lrlib import Constant, lab
 from lrlib.lab._progress import Progress
 from lrlib.lab.sweep import executors
 
-executors.TURN = 0.3
+executors.TURN = 1.0
 
 def trained(executor, pid, number):
     begun = threading.Event()
@@ -451,10 +451,10 @@ def test_whatever_ends_it_no_process_is_left(body, expected, tmp_path):
         preexec_fn=interruptible,
     )
     try:
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=240)[0]  # on a busy machine
         assert expected in output, output
         assert (process.returncode == 0) is expected.startswith("finished")
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while processes_of(process.pid):
             assert time.monotonic() < deadline, processes_of(process.pid)
             time.sleep(0.1)
