@@ -173,8 +173,12 @@ _SIZES = {  # of a batch, before it is made whole and kept to the maximum
 _RATES = {
     "the rates are {given}. Where the batch has come to its maximum, the rate must do what the "
     "batch cannot.": lambda p: p.lr,
-    "the rates are {given}. The batch grows and the rate falls too: that lowers the noise "
-    "twice.": lambda p: p.lr * p.gamma**p.k,
+    "the rates are {given}. The batch grows and the rate falls too: that lowers the noise twice.": [
+        lambda p: p.lr * p.gamma**p.k,
+        lambda p: p.lr * p.B / p.batch,
+    ],
+    "the rates are {given}. The batch grows in place of a drop, and the rate is not to grow with "
+    "it.": lambda p: p.lr * p.batch / p.B,
     "the rates are {given}. The batch did part of a drop before it came to its maximum. The rate "
     "has to do the rest, not all of it.": [
         lambda p: p.plan[-1][1] * p.gamma if p.size > p.most else p.lr,
@@ -188,8 +192,12 @@ _OF_PHASES = {
     "saw.": lambda p: p.length,
     "{given} updates: rounded down, as // does, and round for less than a half. The last samples "
     "of the phase are not seen.": lambda p: p.length * p.B // p.batch,
-    "{given} updates: that is the wrong direction. The larger the batch, the fewer there "
-    "are.": lambda p: p.length * p.batch // p.B,
+    "{given} updates: that is the wrong direction. The larger the batch, the fewer there are.": [
+        lambda p: p.length * p.batch // p.B,
+        lambda p: _ceil(p.length * p.batch, p.B),
+    ],
+    "{given} updates: you divide the steps of a phase by the batch size. Its samples are steps times "
+    "the original's batch_size.": lambda p: _ceil(p.length, p.batch),
     "{given} is the number of samples.": lambda p: p.length * p.B,
     "{given} is where the phases end in the original. How long is each of them, and how many are "
     "its samples?": lambda p: p.end,

@@ -156,6 +156,10 @@ _PIECES = {
     "samples.": _add_up(says=lambda losses, weights: np.mean(losses)),
     "you return the sum of the microbatches' losses.": _add_up(says=lambda x, weights: sum(x)),
     "you return the loss of the last microbatch.": _add_up(says=lambda x, weights: x[-1]),
+    "the loss you return is weighted twice: each microbatch has its share in it already, and gets it "
+    "again.": _add_up(says=lambda x, weights: np.dot(x, np.square(weights)) / sum(weights) ** 2),
+    "the loss you return is divided by the number of microbatches, although it is made of their "
+    "shares.": _add_up(says=lambda x, weights: np.average(x, weights=weights) / len(x)),
     "you return the last microbatch's share of the loss alone. Add up the shares of all the "
     "microbatches.": _add_up(says=lambda x, weights: x[-1] * weights[-1] / sum(weights)),
 }
@@ -199,13 +203,15 @@ def _solved(u, small, large, B):
     return (B * large - u.b * small) / (B - u.b), (small - large) / (1 / u.b - 1 / B)
 
 
-def _estimate(formula=lambda u: (u.g, u.t), covered=lambda u: math.inf):
+def _estimate(formula=lambda u: (u.g, u.t), covered=lambda square, trace: math.inf):
     """A noise scale by a formula of what was measured, or for |G|² and tr Σ, to be averaged."""
 
     def noise_scale(updates, b):
         u = _measured(updates, b)
-        found = (covered if u.g.mean() <= 0 else formula)(u)
-        return float(np.mean(found[1]) / np.mean(found[0]) if isinstance(found, tuple) else found)
+        found = formula(u)
+        both = found if isinstance(found, tuple) else (np.sign(u.g.mean()), found)
+        square, trace = map(np.mean, both)
+        return float(trace / square if square > 0 else covered(square, trace))
 
     return noise_scale
 
@@ -261,12 +267,18 @@ _ESTIMATES = {
     "you take tr Σ / b off the squared norm of the mean. That is a mean over all n of the "
     "microbatches, B = n b samples.": lambda u: (u.large - u.t / u.b, u.t),
     "B counts samples: n microbatches of b.": lambda u: _solved(u, u.small, u.large, u.n),
+    "b is the number of samples in a microbatch, not in the update.": lambda u: (u.g, u.t / u.n),
+    "the number of microbatches may differ from update to update. You take that of the "
+    "first.": lambda u: _solved(u, u.small, u.large, u.B[0]),
+    "|g_b|² and |g_B|² have changed places where you compute |G|². The larger batch has the smaller "
+    "norm.": lambda u: (_solved(u, u.large, u.small, u.B)[0], u.t),
+    "|g_B|² is the squared norm of the mean over the microbatches, and you take that of their "
+    "sum.": lambda u: _solved(u, u.small, u.large * u.n**2, u.B),
     "|g_b|² is a mean over the microbatches of an update, and you take their sum over "
     "them.": lambda u: _solved(u, u.small * u.n, u.large, u.B),
-    "one of your squared norms is a mean over the parameters. Both are sums.": [
-        lambda u: _solved(u, u.small / u.d, u.large, u.B),
-        lambda u: _solved(u, u.small, u.large / u.d, u.B),
-    ],
+    "one of your squared norms is a mean over the parameters. Both are sums.": lambda u: _solved(
+        u, u.small / u.d, u.large, u.B
+    ),
     "tr Σ is the difference of the squared norms divided by 1/b - 1/B.": [
         *(lambda u, e=e: (u.g, u.t * (1 / u.b - 1 / u.B) ** e) for e in (1, 2))
     ],
@@ -315,7 +327,7 @@ check_noise_scale = exercise(
         *rows(_ESTIMATES, _estimate),
         (
             "the noise covers the gradient where |G|² is not above 0: return math.inf.",
-            *(_estimate(covered=covered) for covered in (lambda u: (u.g, u.t), lambda u: 0)),
+            *(_estimate(covered=covered) for covered in (lambda s, t: t / s, lambda s, t: 0)),
         ),
         (
             "you leave out what does not tell noise from gradient. Raise a ValueError.",

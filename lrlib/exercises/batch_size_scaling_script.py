@@ -87,7 +87,7 @@ check_flaws = flaws(
 )
 
 
-def _shape(steps, warmup):
+def _shape(steps, warmup, _=None):
     return Warmup(warmup - 1, 1 / warmup).then(CosineAnnealing(steps - warmup + 1))
 
 
@@ -113,7 +113,7 @@ def _train(
         j = SimpleNamespace(p=p, a=a, m=m, b=b, B=p * a * m, lr=job.lr)
         j.steps, j.warm = job.steps, job.warmup_steps
         j.T, j.w = -(-j.steps * b // j.B), -(-j.warm * b // j.B)
-        plan, rates = shape(T(j), warm(j)), []
+        plan, rates = shape(T(j), warm(j), j), []
         for i in range(count(j)):
             if zero(i, j):
                 optimizer.zero_grad()
@@ -201,9 +201,13 @@ _LOOPS = {
     "the run.": _train(number=lambda i, j: i % j.a),
     "an update takes one microbatch again and again: i is the number of a microbatch, not of an "
     "update.": _train(number=lambda i, j: i // j.a),
-    "there is no warm-up.": _train(shape=lambda steps, warmup: CosineAnnealing(steps)),
+    "the scheduler was built before the peak was set: it keeps the rate that it finds, and the "
+    "first update has another.": _train(
+        shape=lambda T, w, j: lambda t: _shape(T, w)(t) / (j.B / j.b) ** 0.5 if t else 1
+    ),
+    "there is no warm-up.": _train(shape=lambda steps, *_: CosineAnnealing(steps)),
     "the first update has the rate 0. Use shape(steps, warmup).": _train(
-        shape=lambda steps, warmup: Warmup(warmup).then(CosineAnnealing(steps - warmup))
+        shape=lambda steps, warmup, _: Warmup(warmup).then(CosineAnnealing(steps - warmup))
     ),
 }
 _PEAKS = {  # over that of the recipe
@@ -218,8 +222,8 @@ _PEAKS = {  # over that of the recipe
     "several.": lambda j: (j.p * j.m / j.b) ** 0.5,
     "the rate is scaled by the size of one microbatch. An update is the mean over the microbatches "
     "of all processes.": lambda j: (j.m / j.b) ** 0.5,
-    "the peak is that of the recipe, for another batch size. (A scheduler keeps the rate that it "
-    "finds when it is built.)": lambda j: 1,
+    "the peak is that of the recipe, for another batch size. Scale it before the "
+    "scheduler is built.": lambda j: 1,
     "the ratio of the batch sizes is upside down.": lambda j: (j.b / j.B) ** 0.5,
     "the factors were applied as rates, without the peak.": lambda j: 1 / j.lr,
 }
@@ -263,7 +267,7 @@ check_train = exercise(
         *rows(_LENGTHS, lambda n: _train(T=lambda j: n(j.T, j.steps, j))),
         *rows(_LENGTHS, lambda n: _train(warm=lambda j: n(j.w, j.warm, j))),
         *rows(_STEPS, lambda at: _train(at=at, says=len)),
-        ("the rate never changed.", _train(shape=lambda steps, warmup: Constant())),
+        ("the rate never changed.", _train(shape=lambda *_: Constant())),
     ],
     say={
         "returned": {
