@@ -196,8 +196,8 @@ _OF_PHASES = {
         lambda p: p.length * p.batch // p.B,
         lambda p: _ceil(p.length * p.batch, p.B),
     ],
-    "{given} updates: you divide the steps of a phase by the batch size. Its samples are steps times "
-    "the original's batch_size.": lambda p: _ceil(p.length, p.batch),
+    "{given} updates: you divide the steps of a phase by the batch size. Its samples are "
+    "steps times the original's batch_size.": lambda p: _ceil(p.length, p.batch),
     "{given} is the number of samples.": lambda p: p.length * p.B,
     "{given} is where the phases end in the original. How long is each of them, and how many are "
     "its samples?": lambda p: p.end,

@@ -156,8 +156,8 @@ _PIECES = {
     "samples.": _add_up(says=lambda losses, weights: np.mean(losses)),
     "you return the sum of the microbatches' losses.": _add_up(says=lambda x, weights: sum(x)),
     "you return the loss of the last microbatch.": _add_up(says=lambda x, weights: x[-1]),
-    "the loss you return is weighted twice: each microbatch has its share in it already, and gets it "
-    "again.": _add_up(says=lambda x, weights: np.dot(x, np.square(weights)) / sum(weights) ** 2),
+    "the loss you return is weighted twice: each microbatch has its share in it already, and gets "
+    "it again.": _add_up(says=lambda x, weights: np.dot(x, np.square(weights)) / sum(weights) ** 2),
     "the loss you return is divided by the number of microbatches, although it is made of their "
     "shares.": _add_up(says=lambda x, weights: np.average(x, weights=weights) / len(x)),
     "you return the last microbatch's share of the loss alone. Add up the shares of all the "
@@ -270,8 +270,8 @@ _ESTIMATES = {
     "b is the number of samples in a microbatch, not in the update.": lambda u: (u.g, u.t / u.n),
     "the number of microbatches may differ from update to update. You take that of the "
     "first.": lambda u: _solved(u, u.small, u.large, u.B[0]),
-    "|g_b|² and |g_B|² have changed places where you compute |G|². The larger batch has the smaller "
-    "norm.": lambda u: (_solved(u, u.large, u.small, u.B)[0], u.t),
+    "|g_b|² and |g_B|² have changed places where you compute |G|². The larger batch has the "
+    "smaller norm.": lambda u: (_solved(u, u.large, u.small, u.B)[0], u.t),
     "|g_B|² is the squared norm of the mean over the microbatches, and you take that of their "
     "sum.": lambda u: _solved(u, u.small, u.large * u.n**2, u.B),
     "|g_b|² is a mean over the microbatches of an update, and you take their sum over "
