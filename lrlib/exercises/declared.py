@@ -39,6 +39,8 @@ class Exercise:
     far: Sequence[tuple[Any, ...]] = ()  # arguments late in a long run
     noun: str = "call"  # what a case is: a call, a run
     doc: str = ""
+    # What the rows' functions give, by function and case: the same in every check.
+    kept: dict[tuple[int, int], Outcome] = field(default_factory=dict, repr=False, compare=False)
 
     def inputs(self, case: tuple[Any, ...]) -> dict[str, Any]:
         """The entries of a case by name: that of the parameter of `right`, unless `names`."""
@@ -61,6 +63,13 @@ class Exercise:
             raise
         except BaseException as error:  # `Endless` is no Exception
             return {RAISED: error}
+
+    def of_a_row(self, function: Callable[..., Any], i: int) -> Outcome:
+        """What a function of the table gives in case `i`."""
+        key = id(function), i  # the table holds the function, so that no other gets its id
+        if key not in self.kept:
+            self.kept[key] = self.outcome(function, self.cases[i])
+        return self.kept[key]
 
     def expected(self, case: tuple[Any, ...]) -> Outcome:
         """What is right; a ValueError is to be raised where `right` raises one."""

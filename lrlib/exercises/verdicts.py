@@ -91,7 +91,7 @@ def _rows(answers: Answers, places: dict[str, list[int]]) -> Iterator[_Row]:
     made, first = answers.exercise, next(iter(places))
     for number_, (hint, *functions) in enumerate(made.wrong):
         for function in functions:
-            outcomes = [made.outcome(function, case) for case in answers.cases]
+            outcomes = [made.of_a_row(function, i) for i in range(len(answers.cases))]
             pairs = list(zip(answers.given, outcomes, strict=True))
             explained = {
                 part: [i for i in failed if answers.agree(*pairs[i], part)]
