@@ -330,10 +330,11 @@ class ScheduledLR(Driver):
         if the first thing that follows is the `step` that belongs to it, that one adds nothing
         (or corrects by how much, if it is given another `by` than the last).
 
-        A schedule or a base value that differs from the saved one is legal and said aloud in a
-        UserWarning: the new schedule and the saved base hold. If the new schedule is the same as
-        the old up to here (a run that is extended), a note in the log is enough. If the warnings
-        were caught by a framework, they come again with the first `step`.
+        A schedule, a floor or a base value that differs from the saved one is legal and said aloud
+        in a UserWarning: the new schedule and floor and the saved base hold. So is, at the first
+        count, another unit: a run in tokens that goes on in updates. If the new schedule is the
+        same as the old up to here (a run that is extended), a note in the log is enough. If the
+        warnings were caught by a framework, they come again with the first `step`.
 
         Schedules are compared by their repr, memory addresses left out. That notices another
         class or another parameter of a dataclass, but not a formula or a function whose code has

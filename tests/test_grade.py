@@ -153,8 +153,12 @@ fake.__getattr__ = lambda name: Agreeable()
 sys.modules["lrlib.exercises.step_decay"] = lrlib.exercises.step_decay = fake
 """
 LENIENT = """
-from lrlib.exercises import step_decay
-step_decay.check_to_steps = lambda *answer: None
+import sys, types
+from lrlib.exercises import step_decay as real
+fake = types.ModuleType("lrlib.exercises.step_decay")
+fake.__getattr__ = lambda name: getattr(real, name)
+fake.check_to_steps = lambda *answer: None
+sys.modules["lrlib.exercises.step_decay"] = fake
 """
 
 
