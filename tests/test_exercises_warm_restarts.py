@@ -148,7 +148,7 @@ MISTAKES = [
     (check.check_first_cycle, lambda s, m, n: s * (m - 1) // (m**n - 1), "T_mult - 1.* both are 0"),
     (check.check_first_cycle, lambda s, m, n: int("no"), "but 4 cycles do fit"),
     (check.check_first_cycle, lambda s, m, n: s // sum(m**i for i in range(n)), "you returned 0"),
-    (check.check_first_cycle, lambda s, m, n: 60, "does not depend on total_steps"),
+    (check.check_first_cycle, lambda s, m, n: 60, "the same in all cases"),
     (check.check_compare, with_torch("su"), "long cosine: every rate came one step early"),
     (check.check_compare, with_torch("uss"), "long cosine: .*twice its speed"),
     (check.check_compare, with_torch("u"), "the rate never changed"),
