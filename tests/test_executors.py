@@ -493,6 +493,7 @@ def test_a_cluster_may_be_named_by_the_environment(cluster, monkeypatch, no_clie
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://127.0.0.1:1"])
 def test_an_address_without_a_scheduler_is_refused(address, monkeypatch):
     import dask
+    import distributed  # noqa: F401  (which brings the settings that are changed here)
 
     monkeypatch.setenv("LRLIB_DASK", address)
     with (
