@@ -57,9 +57,7 @@ class Driver(_counting.Counter):
     _used: int | None
     _noted: dict[int, float]
     _settings: dict[str, Setting]
-    _plain: tuple[Schedule | None, int | None] | None = (
-        None  # what the short way through `step` needs
-    )
+    _plain: tuple[Schedule | None, int | None] | None = None  # see `_plain_shape`
     _scaled = False  # whether a group has timm's lr_scale
     _rescale = False  # whether that was found out since rates were written
     _loaded = False  # whether a state was loaded that says if an update was not yet counted

@@ -40,10 +40,6 @@ class Interrupted(Told, KeyboardInterrupt):
     """The learner stopped a check."""
 
 
-class NotFinite(Exception):
-    """The cause of a Mistake: infinity or NaN."""
-
-
 class Endless(BaseException):
     """Ends a call of the learner's function; no `except Exception` in it can hold this up."""
 

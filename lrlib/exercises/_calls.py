@@ -22,7 +22,6 @@ from lrlib.exercises._base import (
     Endless,
     Mistake,
     NotAttempted,
-    NotFinite,
     as_mistake,
     present,
 )
@@ -165,12 +164,12 @@ def call(function: Callable[..., Any], *args: Any) -> Any:
     """The learner's answer for `args`; a crash or a missing return becomes a hint."""
     answer = _ask(function, *args)
     if answer is None:
-        raise Mistake(f"{_shown(function, args)} returned None. Is a 'return' missing?")
+        raise Mistake(f"{shown_call(function, args)} returned None. Is a 'return' missing?")
     return answer
 
 
-def _ask(function: Callable[..., Any], *args: Any, allowed: tuple[type, ...] = ()) -> Any:
-    """The answer, None included; an exception that is not `allowed` becomes a hint."""
+def _ask(function: Callable[..., Any], *args: Any) -> Any:
+    """The answer, None included; an exception becomes a hint."""
     if not callable(function):
         raise Mistake(
             f"a function is to be checked, and its name stands for {short(function)}. Was it given "
@@ -179,7 +178,7 @@ def _ask(function: Callable[..., Any], *args: Any, allowed: tuple[type, ...] = (
     kept = [copied(arg) for arg in args]
     try:
         answer = run(function, *args)
-    except (KeyboardInterrupt, NotAttempted, Mistake, *allowed):
+    except (KeyboardInterrupt, NotAttempted, Mistake):
         raise
     except BaseException as error:
         if isinstance(error, NotImplementedError) and not str(error):
@@ -190,7 +189,7 @@ def _ask(function: Callable[..., Any], *args: Any, allowed: tuple[type, ...] = (
                 f"replace 'raise NotImplementedError' by your own code."
             ) from None
         # Shown as they were before the function had them.
-        raise as_mistake(error, _shown(function, kept)) from error
+        raise as_mistake(error, shown_call(function, kept)) from error
     _expect_kept(function, args, kept)
     return answer
 
@@ -200,7 +199,8 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", short(function))
 
 
-def _shown(function: Callable[..., Any], args: Iterable[Any]) -> str:
+def shown_call(function: Callable[..., Any], args: Iterable[Any]) -> str:
+    """A call as it stands in a hint."""
     return f"{name_of(function)}({', '.join(short(arg) for arg in args)})"
 
 
@@ -243,67 +243,9 @@ def _expect_kept(function: Callable[..., Any], args: Sequence[Any], kept: list[A
         )
 
 
-def refused(function: Callable[..., Any], *args: Any, what: str, hint: str = "") -> None:
-    """Expect a ValueError where `what`, a clause, leaves nothing to return."""
-    hint = hint or "raise a ValueError that says so"
-    try:
-        answer = _ask(function, *args, allowed=(ValueError,))
-    except ValueError:
-        return
-    except Mistake as error:
-        if not isinstance(error.__cause__, Exception):
-            raise
-        raise Mistake(
-            f"{what}: raise ValueError, not {type(error.__cause__).__name__}."
-        ) from error.__cause__
-    raise Mistake(f"{what}, yet you returned {short(answer)}: {hint}.")
-
-
-def number(function: Callable[..., Any], *args: Any) -> float:
-    """Like `call`, for a function that returns one number."""
-    answer = call(function, *args)
-    try:
-        return float(answer)
-    except OverflowError:  # an integer too large for a float
-        return math.inf
-    except (TypeError, ValueError, RuntimeError):
-        raise Mistake(
-            f"{name_of(function)} should return one number, but returned {short(answer)}."
-        ) from None
-
-
-def finite(function: Callable[..., Any], *args: Any) -> float:
-    """Like `number`, and finite."""
-    answer = number(function, *args)
-    if not math.isfinite(answer):
-        raise Mistake(
-            f"{_shown(function, args)} returned {answer}, which is no finite number."
-        ) from NotFinite()
-    return answer
-
-
-def expect_far(
-    function: Callable[..., Any], right: Callable[[int], float], steps: Iterable[int], *case: Any
-) -> None:
-    """``function(t, *case)`` late in a long run, where a call for each step before would fail."""
-    for t in steps:
-        answer, wanted = finite(function, t, *case), right(t)
-        if not math.isclose(answer, wanted, rel_tol=1e-4, abs_tol=1e-4):
-            given, wanted = apart(answer, wanted)
-            raise Mistake(
-                f"{_shown(function, (t, *case))}, late in a long run, is {given}, and {wanted} is "
-                f"right. What was asked about earlier steps was right."
-            )
-
-
 def close(a: Any, b: Any) -> bool:
     """Equal but for rounding: some compute factors in float32."""
     return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=2e-6, atol=1e-6))
-
-
-def same_rates(a: Any, b: Any) -> bool:
-    """Equal rates, however small, but for rounding, that of a float32 included."""
-    return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=2e-6, atol=1e-12))
 
 
 def among(value: Any, options: Sequence[Any]) -> Any:
@@ -315,24 +257,6 @@ def among(value: Any, options: Sequence[Any]) -> Any:
         except (TypeError, ValueError, RuntimeError, OverflowError):
             return None
     return None
-
-
-def numbers(answer: Any, what: str) -> np.ndarray:
-    """The learner's `answer` as an array of floats; `what` it should be, for the hint."""
-    try:
-        return np.asarray(answer, dtype=float)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise Mistake(f"return {what}, not {short(answer)}.") from None
-
-
-def schedule(function: Callable[..., Any], *args: Any, example: str) -> Schedule:
-    """Like `call`, for a function that returns a Schedule, such as the `example`."""
-    answer = call(function, *args)
-    if not isinstance(answer, Schedule):
-        raise Mistake(
-            f"{name_of(function)} should return a Schedule, such as {example}, not {short(answer)}."
-        )
-    return answer
 
 
 def sampled(shape: Schedule, steps: int) -> np.ndarray:

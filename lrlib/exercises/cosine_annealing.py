@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
-
-import numpy as np
 
 from lrlib.cosine_annealing import CosineAnnealing
 from lrlib.exercises import exercise, flaws, over
 from lrlib.exercises.cosine_annealing_runs import check_fair, check_longer
-from lrlib.schedule import Schedule
 
 __all__ = [
     "check_cosine_share",
@@ -185,21 +181,7 @@ check_factor = exercise(
 
 # --- 2. How long does it stay high?
 
-RUN = 4000  # steps: long enough for a count to be within 0.001 of the share
 _LEVELS = tuple((level,) for level in (0.9, 0.5, 0.25, 0.1, 0.999, 1.0))
-
-
-@cache
-def _sampled(shape: Schedule) -> np.ndarray:
-    # The small excess is for the levels that a shape meets exactly, but for rounding.
-    factors = shape.sample(RUN) * (1 + 1e-12)
-    factors.flags.writeable = False
-    return factors
-
-
-def _counted(shape: Schedule, level: float) -> float:
-    """The share of the steps of `shape` at or above `level`, by counting."""
-    return float((_sampled(shape) >= level).mean())
 
 
 def _angle(level: float) -> float:

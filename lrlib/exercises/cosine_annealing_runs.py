@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +13,6 @@ from torch.optim import Optimizer
 
 from lrlib.cosine_annealing import CosineAnnealing
 from lrlib.exercises import (
-    Limit,
     Mistake,
     apart,
     call,
@@ -24,12 +22,11 @@ from lrlib.exercises import (
     sampled,
     schedule,
     short,
-    stepped,
 )
+from lrlib.exercises.watching import rates_under
 from lrlib.exponential_decay import PolynomialDecay
 from lrlib.lab.noisy_quadratic import NoisyQuadratic
 from lrlib.schedule import Schedule
-from lrlib.trace import LRTrace
 
 MakeScheduler = Callable[[Optimizer, str, int, int, float], Any]
 
@@ -55,33 +52,27 @@ def _applied(
     name, epochs, batches, min_factor = case
     groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": peak} for peak in peaks]
     optimizer = torch.optim.SGD(groups, lr=1.0)
-    optimizer.register_step_pre_hook(Limit(100 * epochs * batches, "updates").hook)
-    trace = LRTrace(optimizer)
     where = f"name={name!r}, epochs={epochs}, batches={batches}, min_factor={min_factor:g}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
-        scheduler = call(fair, optimizer, *case)
-        if isinstance(scheduler, Schedule):
-            raise Mistake(
-                f"fair should return a scheduler, but {short(scheduler)} is a shape. "
-                f"ScheduledLR(optimizer, shape) is its scheduler."
-            )
-        if isinstance(scheduler, type) or not callable(getattr(scheduler, "step", None)):
-            raise Mistake(
-                f"fair should return a scheduler, an object with a method step(), not "
-                f"{short(scheduler)}."
-            )
-        if scheduler is optimizer:
-            raise Mistake("fair should return the scheduler, not the optimizer.")
-        if len(trace):
-            raise Mistake(
-                f"fair made {len(trace)} updates itself. Return the scheduler alone: whoever calls "
-                f"fair makes the updates."
-            )
-        for update in range(epochs * batches):
-            optimizer.step()
-            stepped(scheduler, f"for {where} your scheduler's step()", f" after update {update}")
-    return trace.lr
+
+    def make() -> Any:
+        return _checked_scheduler(call(fair, optimizer, *case), optimizer)
+
+    return rates_under(make, optimizer, epochs * batches, f"for {where} ")
+
+
+def _checked_scheduler(answer: Any, optimizer: Optimizer) -> Any:
+    if isinstance(answer, Schedule):
+        raise Mistake(
+            f"fair should return a scheduler, but {short(answer)} is a shape. "
+            f"ScheduledLR(optimizer, shape) is its scheduler."
+        )
+    if isinstance(answer, type) or not callable(getattr(answer, "step", None)):
+        raise Mistake(
+            f"fair should return a scheduler, an object with a method step(), not {short(answer)}."
+        )
+    if answer is optimizer:
+        raise Mistake("fair should return the scheduler, not the optimizer.")
+    return answer
 
 
 def _expect_fair(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from lrlib.exercises import Ask, Limit, Mistake, among, exercise, short, stepped, to_numbers
+from lrlib.exercises import Ask, Limit, Mistake, among, exercise, short, to_numbers
+from lrlib.exercises.watching import rates_under
 from lrlib.schedule import Schedule
-from lrlib.trace import LRTrace
 
 # --- 3b. The line
 
@@ -34,19 +33,11 @@ def _over(
 def _applied(ask: Ask, peak: float, epochs: int, batches: int) -> dict[str, np.ndarray]:
     """The factors that a run uses, stepped after every batch."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=peak)
-    optimizer.register_step_pre_hook(Limit(100 * epochs * batches, "updates").hook)
-    with warnings.catch_warnings(), LRTrace(optimizer) as trace:
-        warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
-        scheduler = _checked_scheduler(ask(optimizer, epochs, batches), optimizer)
-        if len(trace):
-            raise Mistake(
-                f"your function made {len(trace)} updates itself. Only build the scheduler; the "
-                f"loop of the run does the rest."
-            )
-        for t in range(epochs * batches):
-            optimizer.step()
-            stepped(scheduler, f"after update {t} the step() of your scheduler")
-    return {"rates": trace.lr[:, 0]}
+
+    def make() -> LRScheduler:
+        return _checked_scheduler(ask(optimizer, epochs, batches), optimizer)
+
+    return {"rates": rates_under(make, optimizer, epochs * batches)[:, 0]}
 
 
 def _checked_scheduler(answer: Any, optimizer: Optimizer) -> LRScheduler:

@@ -213,11 +213,6 @@ def _pick(
     return choose
 
 
-def _in_what_is_left(rates: np.ndarray, losses: np.ndarray) -> float:
-    kept = ~np.isnan(losses).any(axis=1)
-    return _pick()(rates[kept], losses[kept])
-
-
 def _chosen(ask: Ask, rates: np.ndarray, losses: np.ndarray) -> float:
     try:
         rate = to_number(ask(rates, losses), ask.name)

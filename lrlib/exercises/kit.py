@@ -14,8 +14,9 @@ from typing import Any
 
 from lrlib.exercises import _base
 from lrlib.exercises._base import Mistake, checker
-from lrlib.exercises._calls import expect_far, letters
+from lrlib.exercises._calls import letters
 from lrlib.exercises.declared import Exercise, Outcome
+from lrlib.exercises.reading import expect_far
 from lrlib.exercises.verdicts import Answers, verdict
 
 
@@ -74,7 +75,7 @@ def _expect(made: Exercise, function: Any, part: str | Sequence[str] | None) -> 
     if places := answers.places(asked):
         raise verdict(answers, places)
     for step, *rest in made.far:
-        expect_far(function, lambda t, rest=rest: made.right(t, *rest), (step,), *rest)
+        expect_far(function, lambda t, rest=rest: made.right(t, *rest), step, *rest)
     return given
 
 

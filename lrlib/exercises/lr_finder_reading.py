@@ -233,7 +233,7 @@ def _advice(judged: Sequence[Problem], found: np.ndarray, lost: int) -> str:
 
 
 def _peak(rule: Callable[..., float], rates: np.ndarray, losses: np.ndarray) -> float:
-    answer = number(rule, rates, losses)
+    answer = number(Ask(rule, guarded=True), rates, losses)
     if not (math.isfinite(answer) and answer > 0):
         raise Mistake(f"your rule gave the peak {answer:g}. It should be finite and above 0.")
     return answer

@@ -17,6 +17,7 @@ Run = tuple[Optimizer, Callable[[], None], Callable[[], float]]
 Start = Callable[[float, int], Run]
 
 IDLE = "the run made no update, so no rate was applied. Call update() once for every batch."
+WITHOUT_A_GRADIENT = ", without a gradient. update() computes one and makes the step."
 # What `say` may hold for the rates of such a run.
 OF_A_NOISY_RUN = OF_A_RUN | {
     "early": "every rate came one step early. Call update() first and scheduler.step() after it.",
@@ -92,11 +93,7 @@ def one_run(ask: Ask, *case: Any) -> dict[str, Any]:
             f"the run was begun with the peak {short(run.about['peak'])} and the seed "
             f"{short(run.about['seed'])}, not with those it was given, {peak:g} and {seed}."
         )
-    if run.updates != len(run.calls("update")):
-        raise Mistake(
-            "optimizer.step() was called by itself, without a gradient. update() computes one and "
-            "makes the step."
-        )
+    run.expect_updates_by("update", WITHOUT_A_GRADIENT)
     _expect_changes_within_epochs(run.rates / peak, epochs, batches)
     return {
         "updates": run.updates,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,7 +19,16 @@ from typing import Any
 import numpy as np
 
 from lrlib.exercises._base import Mistake
-from lrlib.exercises._calls import apart, call, copied, name_of, run, sampled, short
+from lrlib.exercises._calls import (
+    apart,
+    call,
+    copied,
+    name_of,
+    run,
+    sampled,
+    short,
+    shown_call,
+)
 from lrlib.schedule import Schedule
 
 Reader = Callable[..., Any]
@@ -163,6 +173,11 @@ def to_schedule(answer: Any, name: str, example: str) -> Schedule:
     return answer
 
 
+def schedule(function: Callable[..., Any], *args: Any, example: str) -> Schedule:
+    """The Schedule that a function of the learner's returns, such as the `example`."""
+    return to_schedule(call(function, *args), name_of(function), example)
+
+
 def over_a_run(steps: Callable[..., int], example: str) -> Reader:
     """Reads the factors of the Schedule that is returned, at the first ``steps(*case)`` steps."""
 
@@ -192,3 +207,19 @@ def parts(**kinds: Callable[[Any, str], Any]) -> Reader:
         }
 
     return read
+
+
+def expect_far(
+    function: Callable[..., Any], right: Callable[[int], float], t: int, *case: Any
+) -> None:
+    """``function(t, *case)`` late in a long run, where a call for each step before would fail."""
+    answer, wanted = to_number(call(function, t, *case), name_of(function)), right(t)
+    shown = shown_call(function, (t, *case))
+    if not math.isfinite(answer):
+        raise Mistake(f"{shown} returned {answer}, which is no finite number.")
+    if not math.isclose(answer, wanted, rel_tol=1e-4, abs_tol=1e-4):
+        given, rather = apart(answer, wanted)
+        raise Mistake(
+            f"{shown}, late in a long run, is {given}, and {rather} is right. What was asked about "
+            f"earlier steps was right."
+        )

@@ -115,11 +115,7 @@ def _observed(ask: Ask, T_0: int, cycles: int, *rest: list[Any]) -> dict[str, An
                     f"a run was started with the {what} {value:g}, which is not among those you "
                     f"were given, {known}. Where does it come from?"
                 )
-        if run.updates != len(run.calls("update")):
-            raise Mistake(
-                "optimizer.step() was called by itself, without a gradient. update() computes one "
-                "and makes the step."
-            )
+        run.expect_updates_by("update", noisy_runs.WITHOUT_A_GRADIENT)
         if run.updates != steps:
             return {"updates": run.updates}
         factors = run.rates / peak

@@ -250,8 +250,7 @@ def _go_on(ask: Ask, peak: float, sizes: tuple[int, ...], process: int, stop: in
     batches = tuple(t for (t,) in run.calls("update"))
     if not batches:
         raise Mistake("no update was made. Call update(t) for every t up to stop - 1.")
-    if run.updates != len(batches):
-        raise Mistake("optimizer.step() was called by itself. update(t) makes the step.")
+    run.expect_updates_by("update", ". update(t) makes the step.")
     return run, batches, answer
 
 

@@ -8,6 +8,7 @@ in the same way, so that a table of mistakes works for runs as it does for numbe
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lrlib.exercises import Ask, Limit, Mistake, seal, to_numbers
+from lrlib.exercises import Ask, Limit, Mistake, seal, stepped, to_numbers
 from lrlib.trace import LRTrace
 
 # What `say` of an exercise may hold for the rates of a run.
@@ -80,6 +81,11 @@ class Watched:
         """The arguments of the calls of `what`, in their order."""
         return [args for name, _, args in self.log if name == what]
 
+    def expect_updates_by(self, what: str, rest: str) -> None:
+        """Raise Mistake if an update was not made by `what`, which was noted; it ends by `rest`."""
+        if self.updates != len(self.calls(what)):
+            raise Mistake(f"optimizer.step() was called by itself{rest}")
+
     @property
     def updates(self) -> int:
         return len(self.trace)
@@ -126,6 +132,28 @@ class Runs:
     def used(self) -> list[Watched]:
         """Those that made updates; one more, for a plot, is no fault."""
         return [run for run in self.begun if run.updates]
+
+
+def rates_under(
+    make: Callable[[], Any], optimizer: Optimizer, updates: int, where: str = ""
+) -> np.ndarray:
+    """The rates, shape (updates, groups), of a run whose scheduler the learner's ``make()`` builds.
+
+    It is stepped after every update. `where`, a clause, is said if its step() fails.
+    """
+    optimizer.register_step_pre_hook(Limit(100 * updates, "updates").hook)
+    with warnings.catch_warnings(), LRTrace(optimizer) as trace:
+        warnings.simplefilter("ignore")  # torch's on the order of the calls: the hint is ours
+        scheduler = make()
+        if len(trace):
+            raise Mistake(
+                f"your function made {len(trace)} updates itself. Return the scheduler alone: the "
+                f"loop of the run does the rest."
+            )
+        for t in range(updates):
+            optimizer.step()
+            stepped(scheduler, f"{where}your scheduler's step()", f" after update {t}")
+    return trace.lr
 
 
 def rates_returned(answer: Any, updates: int, name: str) -> np.ndarray:

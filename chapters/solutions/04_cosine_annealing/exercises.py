@@ -54,7 +54,7 @@ check_factor(factor)
 # - exponential decay from 1 to `final_factor`, which lies between 0 and 1.
 #
 # `level` is above 0 and at most 1. Solve each for the time: there is a formula, and no run length in it.
-# The checker counts steps of `lrlib`'s schedules over a long run.
+# An answer within 0.001 is right, so counting the steps of a long run would do too.
 #
 # Before you start: which of the three is longest at or above 0.9, and which at or above 0.1?
 
