@@ -14,11 +14,11 @@ from torch import Tensor
 from lrlib.exercises import Ask, Like, Mistake, exercise, flaws, short, to_numbers
 from lrlib.exercises.lr_finder_given import curve, problems
 from lrlib.exercises.lr_finder_reading import check_rule, check_suggest
-from lrlib.exercises.lr_finder_trace import check_without_trace
+from lrlib.exercises.lr_finder_trace import ENDED, check_without_trace
 from lrlib.exercises.watching import Watched
 
 # What the sheet imports from here.
-__all__ = ["check_rule", "check_suggest", "check_without_trace", "curve", "problems"]
+__all__ = ["ENDED", "check_rule", "check_suggest", "check_without_trace", "curve", "problems"]
 
 
 def _list(answer: Any, name: str, what: str) -> np.ndarray:

@@ -197,6 +197,8 @@ _LOADED = (
     "themselves, which the test changes: keep copy.deepcopy({}.state_dict()), before the test."
 )
 _PARTS = ("weights", "buffers", "modes", "state", "rates", "random numbers", "gradients")
+# What is looked at when the test has come to its end: all but the exception.
+ENDED = ("calls", "began", "returned", "tensors", "optimizer's tensors", *_PARTS)
 _RANDOM = "torch's random numbers are not those that would have come without the test. "
 check_without_trace = exercise(
     "Exercise 3: ``without_trace(model, optimizer, test)``, which puts everything back.",
