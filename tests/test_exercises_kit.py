@@ -146,6 +146,12 @@ def test_a_part_can_be_checked_alone(capsys):
     PARTS(both)
 
 
+def test_a_row_does_not_speak_of_a_part_that_is_right():
+    """Upside down are both parts of row 1; here the ratio is right."""
+    found, message = named(PARTS, refusing(lambda n, b: (n / b, -(-b // n))))
+    assert found != "row 1" and "upside down" not in message, (found, message)
+
+
 def counting():
     calls = []
 

@@ -14,7 +14,7 @@ import pytest
 import sheets
 from jupyter_client.manager import start_new_kernel
 
-from lrlib.exercises import Mistake, NotAttempted, checker, passed
+from lrlib.exercises import Mistake, NotAttempted, call, checker, passed
 
 ROOT = Path(__file__).parent.parent
 SHEETS = sorted((ROOT / "chapters/solutions").glob("*/exercises.py"))
@@ -279,9 +279,7 @@ def test_test_cells_use_nothing_but_what_they_import_and_the_answer(path):
 def test_a_check_that_rules_something_out_says_so_only_of_right_answers():
     @checker("lrlib.step_decay", "StepDecay")
     def check_(function):
-        from lrlib.exercises import number
-
-        if number(function) != 0.5:
+        if call(function) != 0.5:
             raise Mistake("not a half")
         passed("a half")
 

@@ -33,6 +33,7 @@ def test_every_schedule_has_a_look_of_its_own():
 
 def test_the_style_sheet_applies():
     with mpl.rc_context():
+        mpl.rcdefaults()
         before = dict(mpl.rcParams)
         figures.use_style()
         assert dict(mpl.rcParams) != before

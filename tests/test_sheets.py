@@ -8,7 +8,8 @@ import pytest
 import sheets
 
 from lrlib import MultiStepDecay
-from lrlib.lab import NoisyQuadratic
+from lrlib.exercises.lr_finder import problems
+from lrlib.lab import NoisyQuadratic, seeds
 
 LOCKED = {"grade": False, "locked": True, "solution": False}
 ANSWER = """**Model answer.** Since it was late.
@@ -114,3 +115,25 @@ def test_what_exercise_4_of_chapter_2_asks_about_is_so(milestones, gamma):
     tenths = score_and_noise(MultiStepDecay(milestones, 0.1))
     assert good[0] < 1.125 and tenths[0] > 1.45
     assert tenths[1] > 1.1 * good[1]
+
+
+@pytest.mark.parametrize("chosen", [seeds(12, "tune"), range(100, 124)], ids=["tuning", "others"])
+def test_what_exercise_5_of_chapter_9_asks_about_is_so(chosen):
+    """Where a test of 100 or 1,000 updates is lowest; the best peak for 400 and 4,000 steps."""
+    off = {100: [], 1000: []}
+    longer = []
+    for seed, problem in enumerate(problems(chosen)):
+        quadratic = problem.quadratic
+        for updates, found in off.items():
+            rates = problem.rates[0] * np.geomspace(1, 1e6, updates)
+            with np.errstate(all="ignore"):
+                losses = quadratic.sample(rates, 1, seed, 0.9)[0]
+            end = np.argmax(losses[1:] > 4 * losses[0]) + 1
+            found.append(rates[losses[1 : end + 1].argmin()] / problem.best)
+        peaks = problem.best * np.geomspace(0.05, 1, 41)
+        finals = quadratic.loss(peaks[:, None] * (1 - np.arange(4000) / 4000), 0.9)[:, -1]
+        longer.append(peaks[finals.argmin()] / problem.best)
+    assert np.median(off[1000]) / np.median(off[100]) == pytest.approx(1 / 3, rel=0.1)
+    assert np.median(longer) == pytest.approx(1 / 7, rel=0.1)
+    growth = [1e6 ** (1 / 99), 1e6 ** (10 / 99), 1e6 ** (1 / 999), 1e6 ** (10 / 999)]
+    assert growth == pytest.approx([1.15, 4, 1.014, 1.15], rel=0.01)

@@ -14,11 +14,11 @@ from torch import Tensor
 from lrlib.exercises import Ask, Like, Mistake, exercise, flaws, short, to_numbers
 from lrlib.exercises.lr_finder_given import curve, problems
 from lrlib.exercises.lr_finder_reading import check_rule, check_suggest
-from lrlib.exercises.lr_finder_trace import check_without_trace
+from lrlib.exercises.lr_finder_trace import ENDED, check_without_trace
 from lrlib.exercises.watching import Watched
 
 # What the sheet imports from here.
-__all__ = ["check_rule", "check_suggest", "check_without_trace", "curve", "problems"]
+__all__ = ["ENDED", "check_rule", "check_suggest", "check_without_trace", "curve", "problems"]
 
 
 def _list(answer: Any, name: str, what: str) -> np.ndarray:
@@ -52,8 +52,7 @@ check_rates = exercise(
     rel=1e-5,  # of powers in float32
     wrong=(
         (
-            "your rates are equally spaced themselves: nearly all lie in the last decade. Their "
-            "logarithms should be.",
+            "your rates are equally spaced themselves: nearly all lie in the last decade.",
             np.linspace,
             lambda a, b, n: np.linspace(a, b, n, endpoint=False),
         ),
@@ -67,13 +66,12 @@ check_rates = exercise(
             _times(lambda a, b, n: (b / a) ** (1 / n)),
         ),
         (
-            "the first rate is not start_lr, and there are n. From the first to the last it is "
-            "n - 1 steps.",
+            "the first rate is not start_lr. From the first of n to the last it is n - 1 steps.",
             lambda a, b, n: np.geomspace(a, b, n + 1)[1:],
             lambda a, b, n: np.geomspace(a, b, n + 2)[1:-1],
         ),
-        ("you return one rate too many: n steps join n + 1.", lambda a, b, n: _rates(a, b, n + 1)),
-        ("you return one rate too few: n steps join n + 1.", lambda a, b, n: _rates(a, b, n - 1)),
+        ("you return one too many: n steps join n + 1 rates.", lambda a, b, n: _rates(a, b, n + 1)),
+        ("you return one too few: n steps join n + 1 rates.", lambda a, b, n: _rates(a, b, n - 1)),
         (
             "num_iter rates are asked for. np.geomspace makes 50 if it is not told how many.",
             lambda a, b, n: np.geomspace(a, b),
@@ -229,8 +227,7 @@ check_range_test = exercise(
     wrong=(
         ("no update was made. train_step() does not step the optimizer.", _test("rb")),
         (
-            "the test went on. The weights are spoilt by then: stop at the first loss that is not "
-            "finite, be it NaN or infinite.",
+            "the test went on with spoilt weights. Stop at a loss that is NaN, or infinite.",
             _test(stop=_NEVER),
             _test(stop=lambda loss, _: math.isnan(loss)),
         ),
@@ -239,39 +236,28 @@ check_range_test = exercise(
             _test(stop=lambda loss, _: loss > 3 or not math.isfinite(loss)),
             _test(stop=lambda loss, losses: len(losses) > 1 and loss > losses[-2]),
         ),
+        ("two updates came one after the other. Step once for every rate.", _test("rssb")),
         (
-            "two updates came one after the other, without a gradient between them. Step the "
-            "optimizer once for every rate.",
-            _test("rssb"),
-        ),
-        (
-            "train_step() returns the loss of the weights before the update. You put that loss "
-            "beside the rate of the update that follows, which had no part in it. The loss after "
-            "the last update is missing: train_step() is called once more.",
+            "train_step() returns the loss before the update. You put it beside the rate of the "
+            "update that follows, which had no part in it. The loss after the last is missing.",
             _test("brs", ""),
             _test("brs", "", stop=_NEVER),
         ),
         (
-            "train_step() ran twice for every update, which uses up twice the batches. One call "
-            "gives both: the loss after the last update, and the gradient for the next.",
+            "train_step() ran twice for every update, and used twice the batches. One call gives "
+            "both: the loss after the last update, and the gradient for the next.",
             _test("rbsb", ""),
         ),
         (
-            "the first update came before train_step() had computed any gradient. It is called "
-            "once before the first update.",
+            "the first update found no gradient. Call train_step() once before it.",
             _test("rsb", ""),
             _test("rsb", "", stop=_NEVER),
         ),
         (
-            "train_step ran inside optimizer.step(…), before the weights moved, so its loss is "
-            "that before the update. Call the two one after the other.",
+            "train_step ran inside optimizer.step(…), before the weights moved: call it after.",
             _test("rc", "", stop=_NEVER),
         ),
-        (
-            "an update found no gradient. train_step() has zeroed the old ones and leaves the new: "
-            "do not zero them again before the update.",
-            _test("rzsb"),
-        ),
+        ("an update found no gradient. Do not zero what train_step() leaves.", _test("rzsb")),
         ("the rate never changed. Write it into group['lr'] of every group.", _test("sb")),
         ("every rate came one update late. Set the rate, then step.", _test("srb")),
         (
@@ -285,8 +271,7 @@ check_range_test = exercise(
             _test(rate=lambda rate, *_: rate),
         ),
         (
-            "the rates were applied as factors on what the groups had. They are the rates of the "
-            "first group.",
+            "the rates were applied as factors. They are the rates of the first group.",
             _test(rate=lambda rate, k, _, began: rate * began[k]),
             _test(rate=lambda rate, k, groups, _: rate * groups[k]["lr"]),
         ),
@@ -305,12 +290,11 @@ check_range_test = exercise(
             _test(then=lambda losses: losses[np.isfinite(losses)]),
         ),
         (
-            "the loss beside each rate is that from before its update. Beside it belongs the loss "
-            "that train_step() returns next.",
+            "beside each rate is the loss from before its update, not what train_step() says next.",
             _test("lrsb"),
         ),
         (
-            "you return the lowest loss so far. A blow-up cannot be seen in that.",
+            "you return the lowest loss so far, in which no blow-up can be seen.",
             _test(then=np.minimum.accumulate),
         ),
         ("your losses are in reverse order.", _test(then=lambda losses: losses[::-1])),

@@ -116,8 +116,7 @@ check_suggest = exercise(
     rules_out="lrlib.lr_finder",
     wrong=(
         (
-            "{given}: there the loss falls fastest per unit of rate, and small rates have small "
-            "units. Take the slope per decade, d loss / d log10(rate).",
+            "{given}: there it falls fastest per unit of rate. Take d loss / d log10(rate).",
             _finder(per_decade=False),
             _finder(per_decade=False, box=0),
             _finder(per_decade=False, lag=0.95, up_to_lowest=False, skip=10),
@@ -129,23 +128,20 @@ check_suggest = exercise(
             _finder(lag=0.9, up_to_lowest=False),
         ),
         (
-            "{given}: it lies after the blow-up, where the loss falls back. Look for it before the "
-            "lowest loss only.",
+            "{given}: it lies after the blow-up. Look for it before the lowest loss only.",
             _finder(up_to_lowest=False),
         ),
         (
-            "{given}: it is ten points too low. If you skip the first ten slopes, argmin counts "
-            "from the eleventh.",
+            "{given}: it is ten points too low. If you skip ten, argmin counts from the eleventh.",
             _finder(skip=10),
         ),
         (
-            "{given}: it lies at the losses that are not finite. np.argmin finds a NaN before any "
-            "number: leave out those losses, and their rates.",
+            "{given}: it lies at the losses that are not finite. np.argmin finds a NaN before "
+            "any number: leave out those losses, and their rates.",
             _finder(finite=False),
         ),
         (
-            "{given}: that is the minimum, where the loss no longer falls. The rate at which it "
-            "falls fastest is asked for.",
+            "{given}: that is the minimum, where the loss no longer falls.",
             lambda rates, losses: rates[np.nanargmin(losses)],
         ),
         (
@@ -158,8 +154,7 @@ check_suggest = exercise(
             lambda rates, losses: rates[np.nanargmax(np.gradient(losses))],
         ),
         (
-            "{given}: that may be noise, as the slope between two neighbours is nearly all noise. "
-            "Take it over half a decade or so, by a line fitted to all points there.",
+            "{given}: that may be noise. Take slopes over half a decade or so, by a line fitted.",
             _finder(box=0),
             lambda rates, losses: rates[np.nanargmin(np.diff(losses)[: np.nanargmin(losses)])],
         ),

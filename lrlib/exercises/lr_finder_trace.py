@@ -188,15 +188,14 @@ def _observed(ask: Ask, test_is: str) -> dict[str, Any]:
     }
 
 
-_TENSORS = (
-    "there are new parameter tensors, so that the optimizer trains others than the model uses. "
-    "Write the old values into the tensors that are there, as load_state_dict does."
-)
+_TENSORS = "there are new parameter tensors. load_state_dict writes into those that are there."
 _LOADED = (
     "the {} what the test left, although you loaded a state. A state_dict() holds the tensors "
     "themselves, which the test changes: keep copy.deepcopy({}.state_dict()), before the test."
 )
 _PARTS = ("weights", "buffers", "modes", "state", "rates", "random numbers", "gradients")
+# What is looked at when the test has come to its end: all but the exception.
+ENDED = ("calls", "began", "returned", "tensors", "optimizer's tensors", *_PARTS)
 _RANDOM = "torch's random numbers are not those that would have come without the test. "
 check_without_trace = exercise(
     "Exercise 3: ``without_trace(model, optimizer, test)``, which puts everything back.",
@@ -206,12 +205,10 @@ check_without_trace = exercise(
     read=_observed,
     noun="test",
     rules_out="lrlib",
-    # What leaves most as the test left it comes last, since it explains any part of that.
     wrong=(
         ("test was called {given} times. Call it once.", _but(calls=2)),
         (
-            "the weights are back, and the buffers are not: batch norm's running means are those "
-            "of the test. model.state_dict() has both.",
+            "the weights are back, and batch norm's buffers are not. model.state_dict() has both.",
             _but("model", "values"),
         ),
         (_LOADED.format("weights are", "model"), _but(copied="optimizer"), _but(copied="")),
@@ -221,34 +218,29 @@ check_without_trace = exercise(
             _but("model"),
         ),
         (
-            "the model is in the mode in which the test left it. state_dict() knows nothing of "
-            "modes: keep that of every one of model.modules().",
+            "the mode, train or eval, is what the test left. state_dict() knows nothing of modes.",
             _but("modes"),
         ),
         (
-            "the model is in train mode again, and so is a part that was in eval mode before, a "
-            "frozen batch norm. Keep the mode of every one of model.modules().",
+            "the model is in train mode again, and so is a frozen batch norm that was in eval "
+            "mode. Keep the mode of every one of model.modules().",
             _but("modes", "mode"),
         ),
         (_LOADED.format("optimizer's state is", "optimizer"), _but(copied="model")),
         (
-            "the optimizer's state is back, and the rates are those of the test. They stand in "
-            "optimizer.param_groups, and state_dict() has them.",
+            "the state is back, and the rates, in optimizer.param_groups, are those of the test.",
             _but("optimizer", "state"),
         ),
         (
-            "the optimizer's state is empty. The run was under way: it had running means of the "
-            "gradients, and begins them again.",
+            "the optimizer's state is empty. The run had running means, and begins them again.",
             _but("", "no state"),
         ),
         (
-            "the optimizer keeps the state that the test gave it. It had none, which is a state "
-            "too: load_state_dict brings that back.",
+            "the optimizer's state is the test's. It had none, which load_state_dict brings back.",
             _but("optimizer", "state if any"),
         ),
         (
-            "the optimizer's state is what the test left: Adam's running means are those of rates "
-            "that blow up. Its state_dict() has them.",
+            "the optimizer's state, such as Adam's running means, is that of rates that blow up.",
             _but("optimizer", "rates"),
             _but("optimizer"),
         ),
@@ -259,26 +251,21 @@ check_without_trace = exercise(
             _but("", "draw"),
         ),
         (
-            "the last gradients of the test are still there, and would be added to the next ones "
-            "by a loop that accumulates. Set them to None (model.zero_grad() does).",
+            "the last gradients of the test are still there. model.zero_grad() makes them None.",
             _but("gradients"),
         ),
         (
-            "the gradients are 0 now. An optimizer with momentum skips None and goes on with 0.",
+            "the gradients are 0 now, which is neither None nor as before.",
             _but("gradients", "zeros"),
         ),
-        (
-            "you put things back if the test ends, and not here. Let it happen in a `finally`.",
-            _but(caught=()),
-        ),
+        ("you put things back if the test ends, and not here. Use `finally`.", _but(caught=())),
         (
             "`except Exception` does not see it. Put all back in a `finally`.",
             _but(caught=Exception),
         ),
         ("you put things back only if the test breaks off. Use `finally`.", _but(ended=False)),
         (
-            "your function swallowed the exception: who called it does not learn that there is no "
-            "result. Use `finally` without a `return` in it, rather than `except`.",
+            "your function swallowed the exception. Use `finally`, without a `return` in it.",
             _but(swallows=True),
         ),
         (_TENSORS, _but("model", "assign")),

@@ -6,7 +6,7 @@
 # arrays that it is given as they are. Where it says `YOUR ANSWER HERE`, double-click and answer in a
 # few sentences; your teacher marks these.
 #
-# Five exercises, 16 points. Core: exercises 1, 2 and 4, 43 minutes; all: 85 minutes.
+# Five exercises, 17 points. Core: exercises 1, 2 and 3, 44 minutes; all: 99 minutes.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import copy
@@ -46,7 +46,7 @@ from lrlib.exercises.lr_finder import check_rates
 check_rates(rates)
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "test-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2. The test (core, 3 points, 15 minutes)
+# ## 2. The test (core, 3 points, 18 minutes)
 #
 # `train_step()` takes the next batch, zeroes the gradients, runs forward and backward, and returns the loss, a tensor
 # of one element. It does not step the optimizer: that is your part, once for each of the `rates`. Return the
@@ -81,13 +81,18 @@ def range_test(optimizer, train_step, rates):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "test-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "test-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.lr_finder import check_range_test
 
-check_range_test(range_test)
+check_range_test(range_test, part=("updates", "gradients", "rates"))
+
+# %% nbgrader={"grade": true, "grade_id": "test-losses-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.lr_finder import check_range_test
+
+check_range_test(range_test)  # and their losses
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "trace-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3. Leave no trace (3 points, 17 minutes)
+# ## 3. Leave no trace (core, 3 points, 20 minutes)
 #
 # Your test trains the model, and then ruins it. Write a function that calls `test()` without arguments, returns what it
 # returns, and puts everything back as it was before, bit for bit:
@@ -125,10 +130,15 @@ def without_trace(model, optimizer, test):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "trace-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "trace-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from lrlib.exercises.lr_finder import ENDED, check_without_trace
+
+check_without_trace(without_trace, part=ENDED)
+
+# %% nbgrader={"grade": true, "grade_id": "trace-exception-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.lr_finder import check_without_trace
 
-check_without_trace(without_trace)
+check_without_trace(without_trace)  # also if the test breaks off
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "digits-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # Your three functions make a finder. Here it tests a network on handwritten digits, twice from the same
@@ -162,12 +172,12 @@ ax.set_title("Where the loss blows up, each test goes its own way")
 plt.show()
 print(f"rate now {optimizer.param_groups[0]['lr']}, first loss {train_step():.2f}")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "digits-thought", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] nbgrader={"grade": false, "grade_id": "digits-after", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The last line shows that the network is still untrained. `train_step` has gone on in its data, as a test may: how would
 # you put that back too?
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "wrong-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4. What is wrong with this finder? (core, 4 points, 22 minutes)
+# ## 4. What is wrong with this finder? (4 points, 25 minutes)
 #
 # A colleague wants the rate at which the loss falls fastest, on the logarithmic axis on which everyone draws the
 # curve, and before the loss blows up. `losses` and `rates` are those of a test such as yours. Of the curve in
@@ -264,12 +274,12 @@ ax.set_title("Per unit of rate, a fall is steepest where it begins")
 plt.show()
 print(f"on the digits: {suggest(tried, losses):.2g}")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "both-thought", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] nbgrader={"grade": false, "grade_id": "both-after", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # The steepest point is well defined on these curves. Is it a good learning rate? Nothing so far says so: the
 # definition mentions the test and no training.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "rule-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5. Your own rule, judged by regret (5 points, 25 minutes, open-ended)
+# ## 5. Your own rule, judged by regret (6 points, 30 minutes, open-ended)
 #
 # A rule is good if runs at the peaks it names end low. Here that is known exactly. A *problem* is a noisy quadratic
 # that was range-tested once. Its runs have 400 steps, SGD with momentum 0.9, and a rate that decays linearly to 0; the same
@@ -338,20 +348,26 @@ for name, rival in rivals.items():
         f"{name:13s}{np.median(ratios):6.2f} in the median, {max(ratios):.3g} at worst"
     )
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "rule-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# **Question** (2 points). Your factor fits these problems; the chapter's was found on others, and fits as well. In
-# the test the rate grew by 15 % from one update to the next: how long does momentum 0.9 take to show what a rate
-# does, and how far has the rate gone by then? What would you have to measure before you used your rule for runs of
-# 4,000 steps, and is there anything in the curve that could tell?
+# %% [markdown] nbgrader={"grade": false, "grade_id": "table-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# Your factor fits these problems; the chapter's was found on others, and fits as well. But make the test with 1,000
+# updates in place of 100, over the same decades, and its lowest loss comes at about a third of the rate, in the median.
+# And if the runs have 4,000 steps in place of 400, the best peak is about a seventh.
+#
+# **Question** (3 points). Why does the slower test have its lowest loss at a lower rate? (By how much does the rate
+# grow in the ten updates over which momentum 0.9 averages?) What does your factor belong to, then? And is there
+# anything in the curve that tells for how long a run your rule is good?
 
-# %% [markdown] nbgrader={"grade": true, "grade_id": "rule-answer", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
-# **Model answer.** A push acts through about 1 / (1 − 0.9) = 10 updates. Meanwhile the rate grows to 1.15¹⁰ ≈ 4
-# times what it was, so the curve shows a rate's damage at rates several times larger; part of the factor is this
-# lag, and it would change with the number of steps of the test. For runs of 4,000 steps one has to find the best
-# peak, or the regret of the rule, in such runs on several problems. The curve cannot tell: it knows the loss that
-# a rate does in a few updates, and neither the length of the run nor the decay to come.
+# %% [markdown] nbgrader={"grade": true, "grade_id": "table-answer", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# **Model answer.** With 100 updates the rate grows by 15 % each time, fourfold within ten updates. By the time a rate
+# has shown in the loss what it does, by its fall or by its noise, the test is far beyond it, and the lowest loss is
+# noted at too high a rate. With 1,000 updates it grows by 1.4 % each time, by 15 % within ten. The factor belongs to
+# the test (its updates and its momentum) and to the length of the runs as much as to the problems. The curve says
+# nothing of that length: the test is the same, whatever run comes after it. For 4,000 steps one has to find the best
+# peaks of some problems by runs of 4,000 steps, and the factor from these.
 #
 # **Rubric.**
 #
-# - 1 point: about ten updates, in which the rate grows about fourfold
-# - 1 point: the best peaks of runs of that length have to be measured, since nothing in the curve knows the length
+# - 1 point: in the slower test more updates are made near each rate, so that its effect is seen before the rate has moved
+#   on (fourfold in ten updates, against 15 %)
+# - 1 point: the factor belongs to this test or to runs of this length, not to the problems alone
+# - 1 point: no, the test is the same for every length of run; it takes runs of the other length to know
