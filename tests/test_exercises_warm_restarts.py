@@ -175,7 +175,7 @@ MISTAKES = [
     (check.check_predict, predicting(lambda p: p), "a number for every class"),
     (check.check_predict, predicting(lambda p: p.max(1)), "their positions"),
     (check.check_predict, predicting(lambda p: p.max(1).values), "largest probability"),
-    (check.check_predict, predicting(lambda p: p.argmax(0)), r"have shape \(4,\)"),
+    (check.check_predict, predicting(lambda p: p.argmax(0)), r"60 inputs, .* not shape \(4,\)"),
     (check.check_predict, predicting(lambda p: p.argsort(1)[:, -2]), "by the mean it is"),
     (check.check_anytime, lambda: [1.0] * 1000, "should return a Schedule"),
     (check.check_anytime, lambda: CosineAnnealing(200), "7.69 after 1,000.*step 200 to step 1000"),

@@ -290,7 +290,9 @@ def _not_refused(answers: Answers, i: int) -> Mistake:
             f"{where}{why}, yet you returned {shown}: raise a ValueError that says so."
         )
     elif isinstance(cause := cause_of(given[RAISED]), Mistake):
-        return cause
+        if "returned None" not in str(cause):
+            return cause
+        mistake = Mistake(f"{where}{why}, yet you returned None: raise a ValueError that says so.")
     else:
         mistake = Mistake(f"{where}{why}: raise ValueError, not {type(cause).__name__}.")
         mistake.__cause__ = cause

@@ -127,6 +127,11 @@ def _classes(answer: Any, n: int, classes: int) -> np.ndarray:
             f"you returned shape ({n}, {classes}), a number for every class. The class of an input "
             f"is the position of the largest in its row."
         )
+    if found.shape != (n,):
+        raise Mistake(
+            f"return one class for each of the {n} inputs, shape ({n},), not shape {found.shape}. "
+            f"There were {classes} classes: look at the axis of each of your operations."
+        )
     if found.dtype.kind not in "iu":
         raise Mistake(
             f"classes are whole numbers from 0 to {classes - 1}; you returned {found.dtype}. Is it "
@@ -203,7 +208,11 @@ check_predict = exercise(
         (_AXIS.format("inputs"), _with(lambda x: x.softmax(1).mean(0))),
         (_AXIS.format("models"), _with(lambda x: x.softmax(0).mean(0))),
         ("those are sigmoids: classes have softmax.", _with(lambda x: x.sigmoid().mean(0))),
-        ("the model that is surest decides alone.", _with(lambda x: x.softmax(-1).amax(0))),
+        (
+            "the model that is surest decides alone.",
+            _with(lambda x: x.softmax(-1).amax(0)),
+            _with(lambda x: x.amax(0)),
+        ),
         ("that is a median, not a mean.", _with(lambda x: x.softmax(-1).median(0).values)),
         (
             "halving after each model gives the last one half of the weight. All count the same.",
