@@ -28,15 +28,6 @@ def with_median(losses):
     return np.array([np.median(losses[max(0, i - 25) : min(n, i + 26)]) for i in range(n)])
 
 
-def exponential(losses, beta=0.97):
-    """An exponential mean, corrected for its start."""
-    mean, out = 0.0, []
-    for i, loss in enumerate(given._finite(losses), start=1):
-        mean = beta * mean + (1 - beta) * loss
-        out.append(mean / (1 - beta**i))
-    return np.array(out)
-
-
 def mask_and_shift(rates, losses):
     """Takes only finite readings, but averages before it does."""
     smooth, rates = np.convolve(losses, np.ones(41) / 41, mode="valid"), rates[20:-20]
@@ -158,7 +149,6 @@ MISTAKES = [
     ),
     (check.check_step_sizes, lambda n, k: 1 // (n >= 2 * k) and step_sizes(n, k), "not ZeroDiv"),
     (check.check_step_sizes, lambda n, k: step_sizes(n if n % k == 0 else 0, k), "but 7 cycles"),
-    (check.check_bounds, bounds(exponential), "look back only"),
     (check.check_bounds, bounds(means(20, 20), says=lambda r, i, j: (2 * r[i], r[j])), "a fifth"),
     (
         check.check_bounds,

@@ -164,7 +164,6 @@ MISTAKES = [
     ),
     (check.check_flaws, lambda: {"A", "C", "F", "G"}, "not among"),
     # the line
-    (check.check_straight_line, lambda o, e, b: lr_scheduler.PolynomialLR(o), "torch's default"),
     (
         check.check_straight_line,
         lambda o, e, b: lr_scheduler.PolynomialLR(o, 2 * e * b),
