@@ -58,8 +58,8 @@ def minutes(notebook: NotebookNode) -> Minutes | None:
 
 def in_short(notebook: NotebookNode) -> str:
     """The first sentence of "In short"."""
-    text = notebook.cells[1].source.lstrip().removeprefix("**In short")
-    return re.split(r"(?<=[.?])\s", " ".join(text.lstrip(".:* \n").split()))[0]
+    text = re.sub(r"^\s*\*\*In short[.:]?\*\*[.:]?", "", notebook.cells[1].source)
+    return re.split(r"(?<=[.?])\s", " ".join(text.split()))[0]
 
 
 def images(cell: NotebookNode) -> list[bool]:
