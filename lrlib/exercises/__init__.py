@@ -18,7 +18,6 @@ from lrlib.exercises._calls import (
     among,
     apart,
     call,
-    close,
     letters,
     name_of,
     run,
@@ -43,6 +42,7 @@ from lrlib.exercises.reading import (
     to_whole,
     whole,
 )
+from lrlib.exercises.relations import close
 
 __all__ = [
     "Ask",

@@ -243,11 +243,6 @@ def _expect_kept(function: Callable[..., Any], args: Sequence[Any], kept: list[A
         )
 
 
-def close(a: Any, b: Any) -> bool:
-    """Equal but for rounding: some compute factors in float32."""
-    return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=2e-6, atol=1e-6))
-
-
 def among(value: Any, options: Sequence[Any]) -> Any:
     """The entry of `options` that `value` is, but for the rounding of a float32; None if none."""
     for option in options:
