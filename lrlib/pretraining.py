@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from lrlib import _checks
 from lrlib.schedule import FORMS, Schedule, falling
@@ -92,3 +95,83 @@ class WSD(Schedule):
         else:
             height = falling(self.form, (step - start) / self.cooldown_steps)
         return self.min_factor + (1 - self.min_factor) * height
+
+
+@dataclass(frozen=True)
+class LastIterateBound:
+    """The bound ``distance / peak + peak * noise``, smallest at the best peak; loss units.
+
+    `distance` and `noise` depend on the shape alone; see `last_iterate_bound`.
+    """
+
+    distance: float
+    noise: float
+
+    @property
+    def peak(self) -> float:
+        """The peak at which the bound is smallest."""
+        return math.sqrt(self.distance / self.noise)
+
+    @property
+    def value(self) -> float:
+        """The bound at the best peak."""
+        return 2 * math.sqrt(self.distance * self.noise)
+
+    def at(self, peak: float) -> float:
+        """The bound at another peak, above 0."""
+        peak = _checks.number("LastIterateBound.at", "peak", peak, above=0)
+        return self.distance / peak + peak * self.noise
+
+
+def last_iterate_bound(
+    shape: Schedule,
+    steps: int,
+    *,
+    distance: float = 1.0,
+    gradient_norm: float | Sequence[float] | np.ndarray = 1.0,
+) -> LastIterateBound:
+    """How far above the minimum a convex problem's loss can be after `steps` updates of SGD.
+
+    With rates ``peak * s_t`` and gradients of root-mean-square norm G_t at most, the expected loss
+    at the last iterate, less the minimum, is at most
+
+    ``(D² + Σ η_t² G_t²) / (2 Σ η_t) + ½ Σ_k (η_k / Σ_{t>k} η_t) (Σ_{t≥k} η_t² G_t² / Σ_{t≥k} η_t)``
+
+    whose first half is what averaging the iterates would give, and whose second, over all but the
+    last update, is the price of taking the last one instead. Both worst-case, for non-smooth
+    functions: the level is loose, the order of shapes is what it is good for. O(steps).
+
+    Args:
+        shape: the schedule. Updates at its end whose factor is 0 change nothing
+            and are left out.
+        steps: number of updates, at least 1.
+        distance: D, from the start to the minimum, in units of the parameters, above 0.
+        gradient_norm: G, one number above 0, or one for each update, shape (steps,).
+
+    Returns the bound as a function of the peak, with the best one. Raises TypeError or ValueError
+    for bad arguments, or if no factor is above 0. Sources: Defazio et al. (2023), Optimal linear
+    decay learning rate schedules and further refinements, theorem 10; Schaipp et al. (2025), The
+    surprising agreement between convex optimization theory and learning-rate scheduling.
+    """
+    owner = "last_iterate_bound"
+    if not isinstance(shape, Schedule):
+        raise TypeError(f"{owner}: shape must be a Schedule, got {shape!r}")
+    steps = _checks.integer(owner, "steps", steps, minimum=1)
+    distance = _checks.number(owner, "distance", distance, above=0)
+    norms = _checks.array(owner, "gradient_norm", gradient_norm, ndim=(0, 1), above=0)
+    if norms.size not in (1, steps):
+        raise ValueError(f"{owner}: gradient_norm must have {steps} entries, got {norms.size}")
+    factors = shape.sample(steps)
+    if not factors.any():
+        raise ValueError(
+            f"{owner}: shape must have a factor above 0 in {steps} steps, got {shape!r}"
+        )
+    last = int(np.flatnonzero(factors)[-1]) + 1
+    squares = (np.broadcast_to(norms.ravel(), steps) * factors)[:last] ** 2
+    factors = factors[:last]
+    left = np.cumsum(factors[::-1])[::-1]  # of the distance that the rest of the run can cover
+    noise = np.cumsum(squares[::-1])[::-1]
+    price = np.sum(factors[:-1] / left[1:] * noise[:-1] / left[:-1])
+    return LastIterateBound(
+        distance=float(distance**2 / (2 * left[0])), noise=float(noise[0] / left[0] + price) / 2
+    )

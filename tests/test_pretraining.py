@@ -1,8 +1,9 @@
-"""WSD, against its three phases and against transformers."""
+"""WSD, against its three phases and transformers; the convex bound, against plain sums."""
 
 import dataclasses
 import math
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,8 +11,18 @@ from conftest import torch_rates
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrlib import WSD, Constant, Cooldown, Warmup
-from lrlib.schedule import FORMS
+from lrlib import (
+    WSD,
+    Constant,
+    Cooldown,
+    CosineAnnealing,
+    InverseSquareRoot,
+    PolynomialDecay,
+    StepDecay,
+    Warmup,
+    last_iterate_bound,
+)
+from lrlib.schedule import FORMS, Schedule
 
 STEPS, SHARES = st.integers(0, 60), st.floats(0, 1)
 
@@ -99,3 +110,110 @@ def test_phases_that_do_not_fit_are_refused():
     for warmup, cooldown in ((60, 60), (0.6, 0.5), (101, 0), (0, 101)):
         with pytest.raises(ValueError, match=f"fit into total_steps=100, got warmup={warmup} and"):
             WSD(100, warmup, cooldown)
+
+
+# --- the convex bound of the last iterate
+
+
+def bound(rates, norms, distance):
+    """The formula as it is written, in fractions."""
+    eta, squares = [Fraction(r) for r in rates], [Fraction(g) ** 2 for g in norms]
+    n, total = len(eta), Fraction(0)
+    for k in range(n - 1):
+        weighted = sum(eta[t] ** 2 * squares[t] for t in range(k, n))
+        total += eta[k] / sum(eta[k + 1 :]) * weighted / sum(eta[k:])
+    first = Fraction(distance) ** 2 + sum(e**2 * g for e, g in zip(eta, squares, strict=True))
+    return float(first / (2 * sum(eta)) + total / 2)
+
+
+@given(
+    st.lists(st.floats(0.01, 1), min_size=1, max_size=12),
+    st.floats(0.01, 10),
+    st.floats(0.1, 10),
+    st.data(),
+)
+def test_the_bound_is_the_formula(factors, peak, distance, data):
+    norms = data.draw(st.lists(st.floats(0.1, 5), min_size=len(factors), max_size=len(factors)))
+    shape = Listed(tuple(factors))
+    found = last_iterate_bound(shape, len(factors), distance=distance, gradient_norm=norms)
+    rates = [peak * factor for factor in factors]
+    assert found.at(peak) == pytest.approx(bound(rates, norms, distance), rel=1e-9)
+    assert found.value == pytest.approx(found.at(found.peak), rel=1e-12)
+    assert found.value <= min(found.at(0.99 * found.peak), found.at(1.01 * found.peak))
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed(Schedule):
+    factors: tuple[float, ...]
+
+    @property
+    def length(self):
+        return len(self.factors) - 1
+
+    def formula(self, step):
+        return self.factors[step]
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "peak"),
+    [  # computed once, with the formula as it is written; times sqrt(400)
+        (PolynomialDecay(400), 2.0126, 0.9913),
+        (WSD(400, 0, 400), 2.0249, 1.4759),
+        (CosineAnnealing(400), 2.0677, 0.9648),
+        (CosineAnnealing(400, 0.1), 2.0811, 0.8719),
+        (WSD(400, 0, 0.2, "linear"), 2.1865, 0.5075),
+        (InverseSquareRoot(1), 2.4453, 4.2417),
+        (Constant(), 2.7509, 0.3635),
+    ],
+)
+def test_the_order_of_the_shapes(shape, value, peak):
+    found = last_iterate_bound(shape, 400)
+    assert found.value * 20 == pytest.approx(value, abs=1e-4)
+    assert found.peak * 20 == pytest.approx(peak, abs=1e-4)
+    scaled = last_iterate_bound(shape, 400, distance=3, gradient_norm=5)
+    assert scaled.value == pytest.approx(15 * found.value)
+    assert scaled.peak == pytest.approx(0.6 * found.peak)
+
+
+@pytest.mark.parametrize("n", [1, 2, 100, 10_000])
+def test_the_bound_of_a_constant_rate_in_closed_form(n):
+    harmonic = sum(1 / k for k in range(1, n))
+    assert last_iterate_bound(Constant(), n).value == pytest.approx(math.sqrt((1 + harmonic) / n))
+
+
+def test_updates_at_rate_zero_change_nothing():
+    assert last_iterate_bound(PolynomialDecay(50), 80) == last_iterate_bound(
+        PolynomialDecay(50), 50
+    )
+    warmed = Warmup(10, start_factor=0.0).then(Constant())
+    assert last_iterate_bound(warmed, 60).value > last_iterate_bound(Constant(), 60).value
+
+
+def test_it_bounds_the_worst_case():
+    """Of |x|, from a distance of 1: the subgradients are ±1, and every peak keeps to the bound."""
+    for shape in (Constant(), PolynomialDecay(40), StepDecay(10, 0.5)):
+        found = last_iterate_bound(shape, 40)
+        for peak in np.geomspace(0.01, 3, 40):
+            x = 1.0
+            for factor in shape.sample(39):
+                x -= peak * factor * math.copysign(1, x)
+            assert abs(x) <= found.at(peak)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"shape": 0.5}, TypeError, "shape must be a Schedule, got 0.5"),
+        ({"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+        ({"distance": 0}, ValueError, "distance must be .*greater than 0.*got 0"),
+        ({"gradient_norm": [1.0, 2.0]}, ValueError, "gradient_norm must have 10 entries, got 2"),
+        ({"gradient_norm": -1.0}, ValueError, "gradient_norm must be .*got -1"),
+        ({"shape": Constant(0.0)}, ValueError, "above 0 in 10 steps, got Constant"),
+    ],
+)
+def test_bad_arguments_of_the_bound(settings, error, message):
+    settings = {"shape": Constant(), "steps": 10} | settings
+    with pytest.raises(error, match=f"last_iterate_bound: .*{message}"):
+        last_iterate_bound(**settings)
+    with pytest.raises(ValueError, match=r"LastIterateBound\.at: peak"):
+        last_iterate_bound(Constant(), 10).at(0)
