@@ -102,6 +102,11 @@ class PlateauLR(ScheduledLR):
         }
         self._rule = PlateauRule(**plateau.checked("PlateauLR", arguments))
         self._process_group: Any = process_group
+        if not (process_group is None or process_group is False or hasattr(process_group, "rank")):
+            raise TypeError(
+                f"PlateauLR: process_group must be a torch ProcessGroup, None or False, got "
+                f"{process_group!r}"
+            )
         super().__init__(
             optimizer,
             shape,
