@@ -26,6 +26,7 @@ from lrlib.warmup import InverseSquareRoot, Warmup
 if TYPE_CHECKING:
     from lrlib.batch_size_scaling import GradientNoiseScale, gradient_noise_scale, scale_lr
     from lrlib.lr_finder import LRFinderResult, NoSuggestionError, find_lr, training_step
+    from lrlib.resume import ShuffledBatches, load_checkpoint, save_checkpoint
     from lrlib.scheduler import ScheduledLR
     from lrlib.trace import LRTrace
 
@@ -36,6 +37,7 @@ _NEED_TORCH = {
     "batch_size_scaling": ("GradientNoiseScale", "gradient_noise_scale", "scale_lr"),
     "lr_finder": ("LRFinderResult", "NoSuggestionError", "find_lr", "training_step"),
     "restoring": (),
+    "resume": ("ShuffledBatches", "load_checkpoint", "save_checkpoint"),
     "scheduler": ("ScheduledLR",),
     "trace": ("LRTrace",),
 }
@@ -61,6 +63,7 @@ __all__ = [
     "Product",
     "Schedule",
     "ScheduledLR",
+    "ShuffledBatches",
     "StepDecay",
     "Then",
     "WSD",
@@ -72,8 +75,10 @@ __all__ = [
     "from_name",
     "gradient_noise_scale",
     "largest_hessian_eigenvalue",
+    "load_checkpoint",
     "noise_floor",
     "register_schedule",
+    "save_checkpoint",
     "scale_lr",
     "stability_limit",
     "training_step",
