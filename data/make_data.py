@@ -4,8 +4,8 @@
     python data/make_data.py digits pydocs   those named
 
 pydocs and pycode are frozen: their text comes with one version of Python, so they must be named,
-and under any other version nothing is written. Needs the versions named in data/README.md: pip install
-'lrlib[makers]'.
+and under any other version nothing is written. Needs the versions named in data/README.md: pip
+install 'lrlib[makers]'.
 """
 
 import argparse

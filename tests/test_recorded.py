@@ -114,7 +114,7 @@ def test_its_file_says_what_made_it(made):
     assert about == recorded("tiny").about
     assert about["configuration"] == TINY.configuration()
     assert about["configuration"]["settings"] == {"label_noise": 0.1}
-    assert about["code"] == recordings.code_hash()
+    assert about["code"] == recordings.code_hash(TINY)
     assert about["data"] == {"digits.npz": data.checksums()["digits.npz"]}
     assert set(about["versions"]) == {"python", "torch", "numpy"}
     assert about["machine"].endswith("no GPU used") and os.uname().nodename not in about["machine"]
@@ -253,7 +253,7 @@ def test_runs_of_other_settings_are_not_used(made, monkeypatch, capsys):
     capsys.readouterr()
     record.record("tiny", jobs=1)
     assert "6 units, 6 to train" in capsys.readouterr().out
-    monkeypatch.setattr(recordings, "code_hash", lambda: "another")
+    monkeypatch.setattr(recordings, "code_hash", lambda *_: "another")
     record.record("tiny", jobs=1)
     assert "6 units, 6 to train" in capsys.readouterr().out
     assert recorded("tiny").about["code"] == "another"
@@ -437,7 +437,7 @@ def test_a_recording_of_other_code_data_or_settings_is_said_to_be_stale(made, mo
         warnings.simplefilter("error")
         fresh = recorded("tiny")
     with monkeypatch.context() as patch:
-        patch.setattr(recordings, "code_hash", lambda: "another")
+        patch.setattr(recordings, "code_hash", lambda *_: "another")
         with pytest.warns(StaleRecording, match="'tiny' is stale: the code that made it has"):
             stale = recorded("tiny")
         assert np.array_equal(stale.at("val_error"), fresh.at("val_error"))
@@ -490,7 +490,7 @@ def test_bad_arguments_of_the_tool(given, monkeypatch, capsys):
 @forks
 def test_where_retrained_runs_agree_the_recording_is_stamped(made, monkeypatch, capsys):
     before = recorded("tiny")
-    monkeypatch.setattr(recordings, "code_hash", lambda: "another")
+    monkeypatch.setattr(recordings, "code_hash", lambda *_: "another")
     assert record.verify("tiny", 100, 2) == 0  # as many as there are units
     assert "6 runs agree" in capsys.readouterr().out
     with warnings.catch_warnings():
@@ -515,7 +515,7 @@ def test_where_they_do_not_it_is_not(made, what, monkeypatch, capsys):
     else:
         change(made, val_error=result.metrics["val_error"] + 0.5)
     about = about_file(made).read_text()
-    monkeypatch.setattr(recordings, "code_hash", lambda: "another")
+    monkeypatch.setattr(recordings, "code_hash", lambda *_: "another")
     assert record.verify("tiny", 2, 1) == 1
     assert "the present code trains other runs; train it again" in capsys.readouterr().err
     assert about_file(made).read_text() == about
