@@ -83,7 +83,7 @@ _TEXTS = ("pydocs.npz", "pycode.npz")
 RECORDINGS["fine_tuning"] = StreamRecording(
     **_stream("language", 800, 200),
     **_fine_tuning(800, 200),
-    seeds=16,
+    seeds=12,
     evaluations=5,
     data_files=(),
     together=True,
