@@ -10,6 +10,7 @@
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 import copy
+import os
 import subprocess
 import sys
 import tempfile
@@ -241,3 +242,266 @@ for way, column in zip(ORDERS, zip(*matrix.values(), strict=True), strict=True):
     of_torch = [w for w in column[:-1] if w is not None]
     wrong = sum(w.any() for w in of_torch)
     print(f"{' '.join(way.split()):44} wrong for {wrong:2} of torch's {len(of_torch)}")
+
+# %% [markdown]
+# *Build everything, then load optimizer and scheduler*: right for all 15. Every shortcut is wrong for some; `last_epoch=n`, the natural
+# guess, for 11 of 13. What would make a scheduler safe in any order?
+#
+# ## A schedule needs to remember two numbers
+#
+# $$\text{torch:}\quad \eta_{t+1}=\eta_t\,\frac{f(t+1)}{f(t)}\qquad\qquad\text{here:}\quad \eta_t=\eta_{\text{base}}\,f(t)$$
+#
+# with the rate $\eta_t$ of update $t$, the shape $f$ and the peak $\eta_{\text{base}}$. Most of torch's schedulers use the left form and
+# read $\eta_t$ back from the optimizer, where others may have written. On the right the state is $(t, \eta_{\text{base}})$.
+#
+# The file must be whole, too. A job killed while it saves leaves half a file where the last good one was; so write
+# beside it, and rename:
+
+
+# %%
+def save(path, parts):
+    unfinished = f"{path}.unfinished"
+    with open(unfinished, "wb") as file:
+        torch.save({name: part.state_dict() for name, part in parts.items()}, file)
+        file.flush()
+        os.fsync(file.fileno())  # on the disk, before the old file goes
+    os.replace(unfinished, path)  # in one step: all or nothing
+
+
+# %% [markdown]
+# ## A run killed twice, and the same bits
+#
+# This loop saves every 100 steps. The data order is a function of the step, too (`ShuffledBatches`): no iterator has to be saved.
+
+# %%
+LOOP = """
+import pathlib, sys, torch
+from lrlib import (
+    CosineAnnealing, ScheduledLR, ShuffledBatches, load_checkpoint, save_checkpoint
+)
+torch.manual_seed(0), torch.set_num_threads(1)
+data, path = torch.load("data.pt"), pathlib.Path(sys.argv[1])
+model = torch.nn.Sequential(
+    torch.nn.Linear(40, 100), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(100, 10)
+)
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+parts = {"model": model, "optimizer": optimizer}
+parts["scheduler"] = ScheduledLR(optimizer, CosineAnnealing(1000))
+start = load_checkpoint(path, **parts)["step"] if path.exists() else 0
+for step, batch in enumerate(ShuffledBatches(4000, 16, 1000, start=start), start):
+    if step % 100 == 0:
+        save_checkpoint(path, step=step, **parts)
+    loss = torch.nn.functional.cross_entropy(model(data["x"][batch]), data["y"][batch])
+    optimizer.zero_grad(), loss.backward(), optimizer.step()
+    parts["scheduler"].step()
+    print(step, flush=True)
+save_checkpoint(path, step=1000, **parts)
+"""
+
+
+# %%
+def run(folder, checkpoint, kill_after=None):
+    """Run the loop in a process of its own; SIGKILL after a step. Its first and last step."""
+    command = [sys.executable, "-c", LOOP, checkpoint]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as process:
+        timer = threading.Timer(120, process.kill)  # whatever happens, it ends
+        timer.start()
+        steps = []
+        for line in process.stdout:
+            steps.append(int(line))
+            if steps[-1] == kill_after:
+                process.kill()
+        timer.cancel()
+    return f"steps {steps[0]} to {steps[-1]}, exit status {process.returncode}"
+
+
+with tempfile.TemporaryDirectory() as folder:
+    data = lab.load_mnist1d().draw(lab.seeds(1)[0])
+    torch.save({"x": data.train_x, "y": data.train_y}, Path(folder, "data.pt"))
+    print("whole:  ", run(folder, "whole.pt"))
+    for kill_after in (437, 700, None):
+        print("resumed:", run(folder, "killed.pt", kill_after))
+    ends = [torch.load(Path(folder, f)) for f in ("whole.pt", "killed.pt")]
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+models = [end["states"]["model"] for end in ends]
+bits = sum(value.numel() * 32 for value in models[0].values())
+equal = all(torch.equal(models[0][key], models[1][key]) for key in models[0])
+print(f"{bits:,} bits of weights, all equal: {equal}")
+assert equal
+
+# %% [markdown]
+# ## What an omission costs
+#
+# The same kind of loop, one pass over 16,000 signals, stopped half-way and resumed without one part each. Against the run without a stop:
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+POOL = lab.load_mnist1d()
+HALF, ALL = 250, 500  # steps of 32 signals
+
+
+def parts_of_a_run(seed):
+    torch.manual_seed(seed)
+    layers = []
+    for width in (40, 100):
+        layers += [torch.nn.Linear(width, 100), torch.nn.ReLU(), torch.nn.Dropout(0.1)]
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(100, 10))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    scheduler = torch_lr.LambdaLR(optimizer, lambda t: max(0, 1 - t / ALL))
+    return {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+
+
+def train(parts, x, y, batches):
+    """The training loss of every batch."""
+    losses = []
+    for batch in batches:
+        loss = torch.nn.functional.cross_entropy(parts["model"](x[batch]), y[batch])
+        parts["optimizer"].zero_grad()
+        loss.backward()
+        parts["optimizer"].step()
+        parts["scheduler"].step()
+        losses.append(loss.item())
+    return np.array(losses)
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def judged(parts):
+    """Test error in percent, and all weights in a row."""
+    model = parts["model"].eval()
+    with torch.no_grad():
+        wrong = model(POOL.x[40_000:]).argmax(1) != POOL.y[40_000:]
+    weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    return 100 * wrong.float().mean().item(), weights
+
+
+OMITTED = ("nothing", "optimizer", "scheduler", "data order", "random states")
+
+
+def resumed_without(omitted, seed, states, random_states, x, y):
+    """Test error and weights of a run that goes on without one part of its checkpoint."""
+    parts = parts_of_a_run(seed)
+    for name, part in parts.items():
+        if name != omitted:
+            part.load_state_dict(copy.deepcopy(states[name]))
+    if omitted == "optimizer":  # its rate is the scheduler's to say
+        rate = parts["scheduler"].get_last_lr()[0]
+        parts["optimizer"].param_groups[0]["lr"] = rate
+    if omitted != "random states":
+        torch.set_rng_state(random_states)
+    start, steps = (0, HALF) if omitted == "data order" else (HALF, ALL)
+    train(parts, x, y, ShuffledBatches(len(x), 32, steps, seed=seed, start=start))
+    return judged(parts)
+
+
+# %%
+moved = {name: [] for name in OMITTED}
+worse = {name: [] for name in OMITTED}
+for seed in lab.seeds(12):
+    rows = np.random.default_rng([seed, 3]).permutation(40_000)[:16_000]
+    x, y, parts = POOL.x[rows], POOL.y[rows], parts_of_a_run(seed)
+    train(parts, x, y, ShuffledBatches(len(x), 32, HALF, seed=seed))
+    states = copy.deepcopy({name: part.state_dict() for name, part in parts.items()})
+    random_states = torch.get_rng_state()
+    train(parts, x, y, ShuffledBatches(len(x), 32, ALL, seed=seed, start=HALF))
+    error, weights = judged(parts)
+    for name in OMITTED:
+        e, w = resumed_without(name, seed, states, random_states, x, y)
+        moved[name].append(float((w - weights).norm() / weights.norm()))
+        worse[name].append(e - error)
+for name, values in moved.items():
+    print(f"without {name:14} the weights end {np.mean(values):5.1%} away")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+lab.claims(
+    [
+        lab.measure(f"resumed without {name}: test error", worse[name], unit="points")
+        for name in OMITTED[1:]
+    ]
+)
+
+# %% [markdown]
+# TEXT. A gradient scaler is in Depth.
+#
+# ## The budget has doubled
+#
+# The run is finished, its rate at zero; now there is money for as many steps again.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, axes = plt.subplots(1, 3, sharey=True, figsize=(8.6, 2.7))
+x = np.linspace(-1.5, 1.5, 301)
+brown = figures.look("cooldown")["color"]
+captions = ("finished: the rate is low", "re-warmed to the old peak", "to a share of it")
+for ax, level, drift, caption in zip(
+    axes, (0.06, 1.25, 0.42), (0, 0.5, 0.36), captions, strict=True
+):
+    floor = -drift
+    ax.plot(x, x**2 + floor, color="0.35")
+    inside = abs(x) <= level**0.5
+    ax.fill_between(
+        x[inside], x[inside] ** 2 + floor, level + floor, color=brown, alpha=0.25
+    )
+    if drift:
+        ax.plot(x, x**2, color="0.8", linewidth=1)
+        ax.annotate("", (-1.3, 0.9), xytext=(-1.3, 1.6), arrowprops={"arrowstyle": "->"})
+    ax.plot(level**0.5 * 0.75, 0.56 * level + floor + 0.1, "o", color=brown, markersize=9)
+    ax.set(xlabel=caption, xticks=[], yticks=[], ylim=(-0.7, 2.1))
+    ax.grid(False)
+axes[0].set_ylabel("loss")
+fig.suptitle("The valley sinks while you move; the rate says how high you rattle")
+figures.show(
+    "A sketch: three valleys. A finished run lies at the bottom. Re-warmed to the old "
+    "peak the ball rattles high up in a valley that has sunk a little. Re-warmed to a "
+    "share of it, it rattles lower, in a valley that has sunk almost as much."
+)
+
+# %% [markdown]
+# Re-warming throws you up the walls at once, and back when the rate falls; what stays is the way down the valley. So the question is
+# not *which checkpoint* but *which rate*. On the noisy quadratic of chapter 1, final loss over that of a line planned for the whole length:
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+SHARES = np.geomspace(0.02, 2, 81)
+
+
+def fall(steps):
+    return PolynomialDecay(steps)
+
+
+def cooldown(steps):
+    return Constant(total_iters=steps - steps // 5).then(fall(steps // 5))
+
+
+def extended(first, second, share):
+    """A run, and after it another at a share of its peak."""
+    return first.then(Constant(share) * second)
+
+
+def best_share(problem, first, second, peak, steps):
+    """Over all shares: the best, its final loss, and the loss at share 1."""
+    shapes = [extended(first, second, share).sample(steps) for share in [*SHARES, 1.0]]
+    losses = problem.loss(peak * np.array(shapes))[:, -1]
+    best = int(np.argmin(losses[:-1]))
+    return SHARES[best], losses[best], losses[-1]
+
+
+# %% tags=["nbval-check-output"]
+exact = {}
+for steps, batch in ((1000, 1), (1000, 256), (100, 256)):
+    problem, keep = lab.NoisyQuadratic(batch_size=batch), steps - steps // 5
+    line, cool = (problem.tune(shape(steps), steps)[0] for shape in (fall, cooldown))
+    planned, reference = problem.tune(fall(2 * steps), 2 * steps)
+    held, rest = Constant(total_iters=keep), 2 * steps - keep
+    tail = Constant(total_iters=rest - steps // 5 * 2).then(fall(steps // 5 * 2))
+    ways = {
+        "finished line, re-warmed": (fall(steps), fall(steps), line),
+        "cooldown, from before its fall": (held, tail, cool),
+        "the same, and a line from there": (held, fall(rest), cool),
+    }
+    print(f"{steps:5} steps and as many again, batch {batch}: ", end="")
+    print(f"the long line is at {planned / line / 2:.2f} of the old peak there")
+    for name, (first, second, peak) in ways.items():
+        share, best, old = best_share(problem, first, second, peak, 2 * steps)
+        exact[name, steps, batch] = share, best / reference, old / reference
+        print(f"   {name:32} share {share:4.2f}: {best / reference:.2f}", end="")
+        print(f"   share 1: {old / reference:.2f}")
