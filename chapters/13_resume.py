@@ -505,3 +505,136 @@ for steps, batch in ((1000, 1), (1000, 256), (100, 256)):
         exact[name, steps, batch] = share, best / reference, old / reference
         print(f"   {name:32} share {share:4.2f}: {best / reference:.2f}", end="")
         print(f"   share 1: {old / reference:.2f}")
+
+# %% [markdown]
+# TEXT exact.
+#
+# > **Predict.** The underfit network, 1,000 steps of SGD on MNIST-1D, and as many again. Finished on a line and re-warmed; or from
+# > before the fall, with a lower rate. Which checkpoint is ahead, and what share of its old peak does it want? And images that the network
+# > has fitted: what are the steps worth there?
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+GRID = 2.0 ** np.arange(-3, 2)  # shares of the old peak
+
+
+def of_shares(task, ways, old, n, steps, **settings):
+    """Each way at every share of its old peak, as results with the shares as peaks."""
+    shapes = {f"{way} {s:g}": ways[way](s) for way in ways for s in GRID}
+    peaks = {name: old[name.rsplit(" ", 1)[0]] for name in shapes}
+    runs = lab.sweep(task, shapes, peaks, lab.seeds(n), steps=steps, **settings)
+    grid = (len(ways), len(GRID))
+    return lab.Results(
+        schedules=tuple(ways),
+        peaks=np.tile(GRID, (len(ways), 1)),
+        seeds=runs.seeds,
+        eval_steps=runs.eval_steps,
+        metrics={
+            name: values.reshape(*grid, *values.shape[2:])
+            for name, values in runs.metrics.items()
+        },
+    )
+
+
+# %%
+T = 1000
+HELD = Constant(total_iters=T - T // 5)
+TAIL = Constant(total_iters=T + T // 5 - 2 * T // 5).then(fall(2 * T // 5))
+ways = {
+    "finished": lambda share: extended(fall(T), fall(T), share),
+    "before the fall": lambda share: extended(HELD, TAIL, share),
+}
+old = {"finished": 0.08, "before the fall": 0.048}  # tuned for 1,000 steps
+task, settings = lab.mnist1d_task(), {"batch_size": 16, "eval_steps": [T, 2 * T]}
+shared = of_shares(task, ways, old, 24, 2 * T, **settings)
+around = 0.068 * 2.0 ** (np.arange(-2, 3) / 2)
+planned = lab.sweep(
+    task, {"planned": fall(2 * T)}, around, lab.seeds(24), steps=2 * T, **settings
+)
+underfit = shared.joined(planned)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+images, S = lab.images_task(hidden=(64,)), 700
+fitted_ways = {"finished": lambda share: extended(fall(S), fall(S), share)}
+settings = {"batch_size": 64, "eval_steps": [S, 2 * S]}
+fitted_shares = of_shares(images, fitted_ways, {"finished": 0.34}, 12, 2 * S, **settings)
+around = 0.34 * 2.0 ** (np.arange(-2, 3) / 2)
+long = {"planned": fall(2 * S)}
+runs = lab.sweep(images, long, around, lab.seeds(12), steps=2 * S, **settings)
+fitted = fitted_shares.joined(runs)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+green, brown = figures.look("linear")["color"], figures.look("cooldown")["color"]
+LOOKS = {"finished": (green, "o"), "before the fall": (brown, "s")}
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.3), width_ratios=(1.5, 1))
+for ax, runs, n in ((left, underfit, 2 * T), (right, fitted, 2 * S)):
+    for way, (color, marker) in LOOKS.items():
+        if way in runs.schedules:
+            error = 100 * runs.at("test_error")[runs.schedules.index(way)]
+            half = lab.half_interval(error)
+            ax.errorbar(GRID, error.mean(-1), half, color=color, marker=marker)
+    level = 100 * runs.judged(schedules=["planned"])[0]["planned"].mean()
+    ax.axhline(level, color="black", linestyle=":")
+    stop = 100 * runs.at("test_error", n // 2)[0, 0].mean()
+    ax.axhline(stop, color="0.6", linewidth=1)
+    ax.set(xscale="log", xlabel="share of the old peak", ylabel="test error (%)")
+    ax.set_xticks(GRID, ["⅛", "¼", "½", "1", "2"])
+    ax.minorticks_off()
+fig.suptitle("TITLE", x=0.01, ha="left")
+figures.show("ALT")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+points = {"unit": "points"}
+error, share = underfit.judged(schedules=list(ways))
+print("shares chosen:", {way: sorted(set(share[way].tolist())) for way in ways})
+eighth = 100 * (underfit.at("test_error")[0, 0] - underfit.at("test_error")[0, 2])
+rows = [
+    lab.measure(f"underfit: {way} less planned", underfit.compare(way, "planned"), **points)
+    for way in ways
+]
+gain = 100 * underfit.at("test_error", T)[0, 0] - 100 * error["finished"]
+rows += [
+    lab.claim("underfit: what the second half gains", gain, above=task.margin.points, **points),
+    lab.claim("underfit: an eighth of the old peak less a half", eighth, above=task.margin.points, **points),
+    lab.measure("underfit: the old peak less half of it", 100*(underfit.at("test_error")[0, 3] - underfit.at("test_error")[0, 2]), **points),
+    lab.measure("underfit: finished less before the fall", underfit.compare("finished", "before the fall"), **points),
+]
+fitted_error = 100 * fitted.at("test_error")
+rows += [
+    lab.measure(f"fitted: re-warmed to {s:g} less stopped", fitted_error[0, i] - 100*fitted.at("test_error", S)[0, 0], **points)
+    for i, s in enumerate(GRID)
+]
+lab.claims(rows)
+
+# %% [markdown]
+# ## Branching
+
+# %%
+LENGTHS = (500, 1000, 2000)
+branches = {
+    n: lab.sweep(
+        task,
+        {"branch": cooldown(n), "planned": fall(n)},
+        {
+            "branch": 0.034 * 2.0 ** (np.arange(-2, 3) / 2),
+            "planned": 0.068 * 2.0 ** (np.arange(-3, 2) / 2),
+        },
+        lab.seeds(24),
+        steps=n,
+        batch_size=16,
+    )
+    for n in LENGTHS
+}
+
+# %%
+# one trunk: the peak with the lowest validation error over the three lengths
+choice = np.stack([runs.at("val_error") for runs in branches.values()])
+choice[:, 0] = choice[:, 0].mean(0)
+rows = []
+for i, (n, runs) in enumerate(branches.items()):
+    runs.metrics["choice_error"] = choice[i][..., None]
+    rows.append(lab.measure(f"{n} steps: branch less planned", runs.compare("branch", "planned", by="choice_error"), **points))
+    j = runs.judged(by="choice_error")
+    print(n, {k: (100 * v.mean(), set(j[1][k])) for k, v in j[0].items()})
+lab.claims(rows)
+trunk = LENGTHS[-1] - LENGTHS[-1] // 5
+print(trunk + sum(n // 5 for n in LENGTHS), "steps against", sum(LENGTHS))
