@@ -262,10 +262,10 @@ for way, column in zip(ORDERS, zip(*matrix.values(), strict=True), strict=True):
 
 
 # %%
-def save(path, parts):
+def save(path, states):
     unfinished = f"{path}.unfinished"
     with open(unfinished, "wb") as file:
-        torch.save({name: part.state_dict() for name, part in parts.items()}, file)
+        torch.save(states, file)
         file.flush()
         os.fsync(file.fileno())  # on the disk, before the old file goes
     os.replace(unfinished, path)  # in one step: all or nothing
@@ -279,25 +279,25 @@ def save(path, parts):
 # %%
 LOOP = """
 import pathlib, sys, torch
-from lrlib import (
-    CosineAnnealing, ScheduledLR, ShuffledBatches, load_checkpoint, save_checkpoint
-)
-torch.manual_seed(0), torch.set_num_threads(1)
+from lrlib import CosineAnnealing, ScheduledLR, ShuffledBatches
+from lrlib import load_checkpoint, save_checkpoint
+from torch import nn
+
+torch.manual_seed(0)
 data, path = torch.load("data.pt"), pathlib.Path(sys.argv[1])
-model = torch.nn.Sequential(
-    torch.nn.Linear(40, 100), torch.nn.ReLU(), torch.nn.Dropout(0.1),
-    torch.nn.Linear(100, 10),
-)
+layers = nn.Linear(40, 100), nn.ReLU(), nn.Dropout(0.1), nn.Linear(100, 10)
+model = nn.Sequential(*layers)
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-parts = {"model": model, "optimizer": optimizer}
-parts["scheduler"] = ScheduledLR(optimizer, CosineAnnealing(1000))
+scheduler = ScheduledLR(optimizer, CosineAnnealing(1000))
+parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
 start = load_checkpoint(path, **parts)["step"] if path.exists() else 0
 for step, batch in enumerate(ShuffledBatches(4000, 16, 1000, start=start), start):
     if step % 100 == 0:
         save_checkpoint(path, step=step, **parts)
-    loss = torch.nn.functional.cross_entropy(model(data["x"][batch]), data["y"][batch])
-    optimizer.zero_grad(), loss.backward(), optimizer.step()
-    parts["scheduler"].step()
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(data["x"][batch]), data["y"][batch]).backward()
+    optimizer.step()
+    scheduler.step()
     print(step, flush=True)
 save_checkpoint(path, step=1000, **parts)
 """
@@ -439,10 +439,9 @@ lab.claims(
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, sharey=True, figsize=(8.6, 2.7))
 x, brown = np.linspace(-1.5, 1.5, 301), figures.look("cooldown")["color"]
-captions = ("finished: the rate is low", "re-warmed to the old peak", "to a part of it")
-for ax, level, drift, caption in zip(
-    axes, (0.06, 1.25, 0.42), (0, 0.5, 0.36), captions, strict=True
-):
+captions = "finished: a low rate", "re-warmed to the old peak", "to a share of it"
+drawn = zip(axes, (0.06, 1.25, 0.42), (0, 0.5, 0.36), captions, strict=True)
+for ax, level, drift, caption in drawn:
     ax.plot(x, x**2 - drift, color="0.35")
     inside = abs(x) <= level**0.5
     bowl = x[inside], x[inside] ** 2 - drift, level - drift
@@ -459,7 +458,7 @@ title = "The valley sinks while you move; the rate says how high you rattle"
 fig.suptitle(title, x=0.01, ha="left")
 figures.show(
     "A sketch: three valleys. A finished run lies at the bottom. Re-warmed to the old "
-    "peak the ball rattles high up; re-warmed to a part of it, it rattles lower, in a "
+    "peak the ball rattles high up; re-warmed to a share of it, it rattles lower, in a "
     "valley that has sunk almost as much."
 )
 
@@ -703,7 +702,7 @@ def draw_errors(ax):
             at, half = values.mean(), lab.half_interval(values)
             ax.errorbar(n + shift, at, half, color=color, marker=marker, capsize=4)
             style = {"ha": side, "va": "center", "color": color}
-            ax.text(n + 1.8 * shift, at, f"{at:.1f}", **style)
+            ax.text(n + 2.3 * shift, at, f"{at:.1f}", **style)
     ax.set(xlabel="steps", ylabel="test error (%)", ylim=(30, 55), xlim=(0, 2200))
 
 
@@ -746,10 +745,15 @@ lab.claims(
 
 
 # %%
+def make_model():
+    layers = torch.nn.Linear(40, 100), torch.nn.ReLU(), torch.nn.Dropout(0.1)
+    return torch.nn.Sequential(*layers, torch.nn.Linear(100, 10))
+
+
+# %%
 def run_in_torch(path, steps, until):
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(40, 100), torch.nn.Dropout(0.1))
-    model.extend([torch.nn.ReLU(), torch.nn.Linear(100, 10)])
+    model = make_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     scheduler = torch_lr.CosineAnnealingLR(optimizer, steps)
     parts, step = {"m": model, "o": optimizer, "s": scheduler}, 0
@@ -764,11 +768,12 @@ def run_in_torch(path, steps, until):
         order = torch.Generator().manual_seed(epoch)
         batch = torch.randperm(4000, generator=order)[16 * i : 16 * (i + 1)]
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
-        loss.backward(), optimizer.step(), scheduler.step()
+        torch.nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+        optimizer.step()
+        scheduler.step()
         step += 1
     states = {name: part.state_dict() for name, part in parts.items()}
-    torch.save(states | {"step": step, "random": torch.get_rng_state()}, path)
+    save(path, states | {"step": step, "random": torch.get_rng_state()})
     return model
 
 
@@ -783,14 +788,14 @@ same = all(map(torch.equal, whole.parameters(), resumed.parameters()))
 print("stopped at 333, resumed, the same weights:", same)
 
 # %% [markdown]
-# (Save as `save` above does, by renaming.) With `lrlib` it is the loop that was killed above. To extend a finished run, give it a longer shape
+# With `lrlib` it is the loop that was killed above. To extend a finished run, give it a longer shape
 # with the same past and load as before; another past would be said aloud:
 
 
 # %%
 def run(path, shape, until):
     torch.manual_seed(0)
-    model = lab.mlp(40, 100, 10)
+    model = make_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     scheduler = ScheduledLR(optimizer, shape)
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
@@ -857,8 +862,8 @@ ax.set_title(
     "Held and cooled at the end is ahead on both; replay costs next to nothing"
 )
 figures.show(
-    "Forgetting over the loss on code. Re-warmed lines form a front: to 1, 1.59 nats on "
-    "code and 0.17 forgotten; to 0.3, 1.66 and 0.15; to 0.1, 1.78 and 0.14. The held "
+    "Forgetting over the loss on code. Re-warmed lines form a front: to 1, 1.59 nats "
+    "and 0.17 forgotten; to 0.3, 1.66 and 0.15; to 0.1, 1.78 and 0.14. The held "
     "rate is ahead of all, 1.52 and 0.10. With replay each point is 0.03 to 0.07 nats "
     "lower at the same loss on code."
 )
