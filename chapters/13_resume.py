@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13 · Resume: stop, go on, extend, branch
 #
-# The path, down to *Depth*: 10 minutes. All: 40 minutes. The exercises: 45 minutes for the core (1 to 4), 80 minutes for all. You need
+# The path, down to *Depth*: 10 minutes. All: 40 minutes. The exercises: 45 minutes for the core (1 to 4), 75 minutes for all. You need
 # chapters 1 to 4: a schedule is a *shape*, a function from the optimizer step $t$ to a factor; the learning rate is its *peak*
 # times the factor.
 
@@ -1105,7 +1105,7 @@ lab.measure(
 # In `exercises/13_resume/`; the core is 1 to 4, 45 minutes.
 #
 # 1. What is missing from this checkpoint? (8 minutes). 2. Write it whole or not at all (12). 3. Resume, bit for bit (15). 4. Extend without
-#    changing the past (10). 5. Open: several lengths, one budget (35).
+#    changing the past (10). 5. Open: several lengths, one budget (30).
 #
 # ## References
 #

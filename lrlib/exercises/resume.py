@@ -49,7 +49,8 @@ def _go_on(
     until: Callable[[int, int], int] = lambda steps, step: steps,
     step_of: Callable[[int], int] = lambda step: step,
     batch_of: Callable[[int, int], int] = lambda step, start: step,
-    build_last: bool = False,
+    keeps_gradients: bool = False,
+    forward: bool = False,
     says: Callable[[Any], Any] = lambda saved: saved,
     ignores: bool = False,
 ):
@@ -63,10 +64,13 @@ def _go_on(
                 if name not in leave:
                     objects[name].load_state_dict(saved[name])
             step = step_of(saved["step"])
+            for _ in range(step if forward else 0):
+                objects["scheduler"].step()
         model, optimizer, scheduler = objects.values()
         start, last = step, until(steps, step)
         while step < last:
-            optimizer.zero_grad()
+            if not keeps_gradients:
+                optimizer.zero_grad()
             loss(model, batch_of(step, start)).backward()
             optimizer.step()
             scheduler.step()
@@ -143,6 +147,15 @@ check_go_on = exercise(
         (
             "the schedule begins anew after the first rate: the scheduler's state was not loaded.",
             _go_on(leave=("scheduler",)),
+        ),
+        (
+            "a new scheduler was stepped to its place, on the loaded rate: it goes on from a rate "
+            "that had already fallen. Load the scheduler's state.",
+            _go_on(leave=("scheduler",), forward=True),
+        ),
+        (
+            "the gradients of all batches add up: optimizer.zero_grad() is missing.",
+            _go_on(keeps_gradients=True),
         ),
         (
             "the rates begin anew: neither optimizer nor scheduler was loaded.",
@@ -230,8 +243,19 @@ check_extend = exercise(
         (
             "the rate jumps up at once. Rise over `warmup` steps first.",
             lambda s, n, r, w: s.then(Constant(r) * PolynomialDecay(n)),
-            lambda s, n, r, w: s.then(Constant(r, w).then(Constant(r) * PolynomialDecay(n - w))),
             lambda s, n, r, w: s.then(Constant(r) * PolynomialDecay(n - w)),
+        ),
+        (
+            "the rise begins at zero, not at the share.",
+            lambda s, n, r, w: s.then(Constant(r, w).then(Constant(r) * PolynomialDecay(n - w))),
+            lambda s, n, r, w: s.then(
+                Constant(r) * Warmup(w, start_factor=r).then(PolynomialDecay(n - w))
+            ),
+        ),
+        (
+            "it rises to the old peak and falls to the share. It rises to the share, and falls "
+            "to zero.",
+            lambda s, n, r, w: s.then(Warmup(w).then(PolynomialDecay(n - w, min_factor=r))),
         ),
         (
             "it rises to the share and stays there. A line to zero follows.",
@@ -254,9 +278,12 @@ check_extend = exercise(
             "`following` counts from 0 there.",
             lambda s, n, r, w: s.then(Constant(r) * _again(s.length + n, w)),
         ),
+        (
+            "dividing by the share makes the rate larger. Multiply by it.",
+            lambda s, n, r, w: _extend(s, n, 1 / r, w),
+        ),
         ("nothing was added to the run.", lambda s, n, r, w: s),
     ),
-    say={"reciprocal": "dividing by the share makes the rate larger. Multiply by it."},
     differs="step {i} has the factor {given}, and {wanted} is right.",
     passed="the past is what it was, and the run goes on.",
 )
@@ -295,6 +322,11 @@ check_cost = exercise(
         (
             "a length that is named twice needs one cooldown.",
             lambda ns: max(n - n // 5 for n in ns) + sum(n // 5 for n in ns),
+        ),
+        (
+            "the trunk is trained once, and every length has its own cooldown of n // 5.",
+            lambda ns: sum(n - n // 5 for n in set(ns)) + max(ns) // 5,
+            lambda ns: sum(set(ns)),
         ),
         ("that is a trunk for every length.", lambda ns: sum(n - n // 5 for n in ns)),
         (

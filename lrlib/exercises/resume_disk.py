@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrlib.exercises import Ask, Limit, Mistake, exercise, seal
+from lrlib.exercises import Ask, Like, Limit, Mistake, exercise, seal
 
 __all__ = ["Disk", "check_save"]
 
@@ -63,13 +63,16 @@ def _saved(ask: Ask, name: str, old: str, new: str) -> dict[str, Any]:
         raise Mistake(f"{ask.name} should return the disk that it was given.")
     words = {None: "there is no such file", "": "the file is empty", old: "the file is the old one"}
     end, at_end = disk.files.get(name, [None, None]), {new: "saved"}
-    outcome = {"saved": at_end.get(end[0]) or words.get(end[0], "the file is another one")}
+    said = at_end.get(end[0]) or words.get(end[0], "the file is another one")
+    if said != "saved" and any(text == new for text, _ in disk.files.values()):
+        said += ", and the new text is in another"
+    outcome: dict[str, Any] = {"saved": Like(said)}
     for part, which in (("killed", 1), ("power cut", 2)):
-        outcome[part] = "whole at every moment"
+        outcome[part] = Like("whole at every moment")
         for moment in disk.past:
             if moment[which] not in (old, new):
                 state = words.get(moment[which], "the file is cut short")
-                outcome[part] = f"after {moment[0]}, {state}"
+                outcome[part] = Like(f"after {moment[0]}, {state}")
                 break
     outcome["lasting"] = "yes" if end[1] == new else "no"
     outcome["left"] = len(disk.files) - 1
@@ -119,6 +122,8 @@ check_save = exercise(
             _steps("write n, remove N, rename n N"),
             _steps("remove N, write n, sync n, rename n N"),
             _steps("remove N, write N, sync N"),
+            _steps("rename N o, write N"),
+            _steps("rename N o, write N, remove o"),
         ),
         (
             "a kill does no harm, but a power cut after the rename does: the name is on the "
@@ -132,7 +137,6 @@ check_save = exercise(
             "the new file is written, but never gets the name.",
             _steps("write n"),
             _steps("write n, sync n"),
-            _steps("write n, sync n, remove n"),
         ),
         ("you renamed the wrong way round.", _steps("write n, sync n, rename N n")),
         (

@@ -204,4 +204,4 @@ check_cost(cost)
 # - 1 point: 94,000 fits and 150,000 does not
 # - 1 point: names a checkpoint that exists (64,000 on the trunk, or 80,000 re-warmed) and says that the rate is lowered or tried
 # - 1 point: one sound reason against, such as a fitted training set, another data set, or a rate already low
-# - 0 points for (b): "start again from step 0", or "at the old peak" without trying another
+# - 0 points: for (b) "start again from step 0", or "at the old peak" without trying another
