@@ -636,7 +636,7 @@ lab.claims(
 # %% [markdown]
 # The steps are worth nine points here, and either checkpoint gets them: re-warmed to half, the finished run ends 0.9 points [0.2, 1.6] behind
 # one line planned and tuned for 2,000 steps, the held one, at its old rate, level with it, −0.2 [−0.9, 0.5]; two points would matter. An eighth of the
-# old peak costs five points more than a half: too careful is the dearer mistake here, as too bold was on the long quadratic. And where everything is fitted, as many
+# old peak costs five points more than a half: here too little is dear, on the long quadratic too much was. Where everything is fitted, as many
 # steps again change nothing, at any share up to the old peak.
 #
 # ## One run, several lengths
@@ -730,7 +730,7 @@ lab.claims(
 
 # %% [markdown]
 # At 1,000 steps the branch is 1.5 points ahead [0.6, 2.3]; at 500 and 2,000 it is 0.7 [−0.1, 1.4] and 0.4 [−0.6, 1.3] behind, less than what matters.
-# It took 2,300 steps against 3,500.
+# It took 2,300 steps against 3,500. Hägele et al. (2024) propose the same for language models.
 #
 # ## The decision
 #
@@ -945,7 +945,7 @@ lab.claims(rows)
 
 # %% [markdown]
 # Before, the constant rate is 0.035 nats behind [0.029, 0.041]; after fine-tuning 0.006 [−0.006, 0.018]: the lead of the decay is gone, and no lead
-# of the constant rate shows. So the first half of what they report is seen here, and half of the second. With 200 steps the second run rewrites most
+# of the constant rate shows. That it is worse before is seen here; that it is better after is not. With 200 steps the second run rewrites most
 # of what the first had learned; what is kept of a large model after a little fine-tuning, this cannot say. (Adam's moments were kept.)
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
