@@ -916,8 +916,8 @@ lab.claims(rows)
 
 # %% [markdown]
 # Yano et al. (2026) report, for models of 1B and 8B parameters, that a rate held to the end is worse after pre-training and *better* after
-# fine-tuning. Here: a transformer on the synthetic language of chapter 8, 800 steps, then 200 on a language that shares its pairs of tokens
-# and not its triples (recorded, 12 seeds). Three ends of the first run, each at its own peak; the rate of the second is tuned for each.
+# fine-tuning. Here: a transformer on the synthetic language of chapter 8, 800 steps, then 200 on a related one: after a token, half of the
+# probability lies elsewhere (recorded, 12 seeds). Three ends of the first run, each at its own peak; the rate of the second is tuned for each.
 
 # %%
 tuned = lab.recorded("fine_tuning")

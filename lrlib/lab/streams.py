@@ -44,9 +44,9 @@ def continual_task(
     "test" of the *first*, so a rise of the test loss is what was forgotten.
 
     Args:
-        kind: "language", from one synthetic language to another with the same pairs of tokens
-            and other triples, losses being expected ones; or "text", character by character,
-            from Python's documentation to the source code of its library.
+        kind: "language", from one synthetic language to a related one, losses being expected
+            ones; or "text", character by character, from Python's documentation to the source
+            code of its library.
         first, then: updates on each, at least 1; the sweep must have their sum as steps.
         batch_size: windows in a batch; the sweep must have the same.
         replay: share of the later windows, in [0, 1], that are again of the first source.
@@ -87,7 +87,11 @@ Draw = Callable[[int, tuple[int, int]], list[tuple[Windows, Windows]]]
 
 
 def _languages() -> tuple[int, Draw]:
-    """Two languages whose seed, and so the rows of one token of context, are the same."""
+    """Two related languages: their rows are drawn around the same rows of one token of context.
+
+    After a token, half of the probability lies elsewhere in the second; in an unrelated language
+    two thirds would.
+    """
     both, context = (SyntheticLanguage(), SyntheticLanguage(concentration=(8.0, 0.7))), 8
 
     def draw(seed: int, sizes: tuple[int, int]) -> list[tuple[Windows, Windows]]:
