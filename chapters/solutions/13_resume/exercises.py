@@ -110,7 +110,7 @@ check_save(save)
 
 # %% nbgrader={"grade": false, "grade_id": "goon", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def go_on(make, loss, steps, saved=None):
-    """Train up to update `steps`, from the start or from `saved`; returns what is to be saved."""
+    """Train to update `steps`, from the start or from `saved`; returns what to save."""
     ### BEGIN SOLUTION
     model, optimizer, scheduler = make()
     step = 0
