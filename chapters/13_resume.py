@@ -688,9 +688,9 @@ def draw_rates(ax):
     for n in LENGTHS:
         ax.plot([n - n // 5, n], [1, 0], color=brown, linewidth=2)
         ax.plot([0, n], [height[n], 0], color=green, linestyle="--", linewidth=1.5)
-    ax.text(1610, 1.05, "one trunk, three branches", color=brown, ha="right")
-    ax.text(560, 1.55, "three lines of their own", color=green)
-    ax.set(ylabel="rate (trunk's = 1)", ylim=(-0.1, 2.5))
+    ax.text(1030, 0.3, "one trunk, three branches", color=brown)
+    ax.text(1000, 1.9, "three lines of their own", color=green)
+    ax.set(ylabel="rate (trunk's = 1)", ylim=(-0.1, 3.1))
 
 
 def draw_errors(ax):
