@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lrlib.batch_size_scaling import GradientNoiseScale, gradient_noise_scale, scale_lr
     from lrlib.lr_finder import LRFinderResult, NoSuggestionError, find_lr, training_step
     from lrlib.plateau_lr import PlateauLR
+    from lrlib.resume import ShuffledBatches, load_checkpoint, save_checkpoint
     from lrlib.scheduler import ScheduledLR
     from lrlib.trace import LRTrace
 
@@ -39,6 +40,7 @@ _NEED_TORCH = {
     "lr_finder": ("LRFinderResult", "NoSuggestionError", "find_lr", "training_step"),
     "plateau_lr": ("PlateauLR",),
     "restoring": (),
+    "resume": ("ShuffledBatches", "load_checkpoint", "save_checkpoint"),
     "scheduler": ("ScheduledLR",),
     "trace": ("LRTrace",),
 }
@@ -67,6 +69,7 @@ __all__ = [
     "Product",
     "Schedule",
     "ScheduledLR",
+    "ShuffledBatches",
     "StepDecay",
     "Then",
     "WSD",
@@ -80,10 +83,12 @@ __all__ = [
     "gradient_noise_scale",
     "largest_hessian_eigenvalue",
     "last_iterate_bound",
+    "load_checkpoint",
     "noise_floor",
     "patience_needed",
     "plateau_delay",
     "register_schedule",
+    "save_checkpoint",
     "scale_lr",
     "stability_limit",
     "training_step",

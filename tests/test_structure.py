@@ -36,7 +36,7 @@ FLOORS = (
     },
     {
         *("_optimizers", "_counting", "_resuming", "_writing", "_arguments", "_driving"),
-        *("scheduler", "plateau_lr", "trace", "restoring"),
+        *("scheduler", "plateau_lr", "trace", "restoring", "resume"),
     },
     {"lr_finder", "batch_size_scaling"},
     {"lrlib"},  # the door: it opens on all below
