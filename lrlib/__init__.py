@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrlib import _checks
 from lrlib.choosing import CosineCycles, InverseSquareRootDecay, from_name
+from lrlib.composing import FromFunction, layer_groups
 from lrlib.constant import Constant
 from lrlib.cosine_annealing import CosineAnnealing
 from lrlib.cyclical import Cyclical, CyclicalMomentum
@@ -48,6 +49,7 @@ __all__ = [
     "Cyclical",
     "CyclicalMomentum",
     "ExponentialDecay",
+    "FromFunction",
     "GradientNoiseScale",
     "InverseSquareRoot",
     "InverseSquareRootDecay",
@@ -72,6 +74,7 @@ __all__ = [
     "from_name",
     "gradient_noise_scale",
     "largest_hessian_eigenvalue",
+    "layer_groups",
     "noise_floor",
     "register_schedule",
     "scale_lr",

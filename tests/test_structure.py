@@ -32,6 +32,7 @@ FLOORS = (
     {
         *("constant", "step_decay", "exponential_decay", "cosine_annealing", "warm_restarts"),
         *("cyclical", "one_cycle", "warmup", "pretraining", "choosing", "serialization"),
+        "composing",
         "fixed_learning_rate",
     },
     {

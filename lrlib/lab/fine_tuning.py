@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from lrlib import _checks
-from lrlib.lab._stacked import Gradients, StackedSGD
+from lrlib.lab._stacked import Gradients
 from lrlib.lab.data import Dataset, Fresh, Pool
 from lrlib.lab.models import Task
 from lrlib.lab.results import SweepResult
-from lrlib.lab.sweep import SGD
+from lrlib.lab.sweep import SGD, AdamW
 from lrlib.schedule import Schedule
 
 
@@ -27,54 +27,77 @@ class LayerSGD(SGD):
         shapes: one Schedule for each layer, input first: `Constant(0.25)` for a quarter of the
             rate, `Constant(0)` for a layer that is frozen. A layer is a module with parameters.
 
-    It equals a ScheduledLR with one parameter group per layer, whose rate is the peak, and the
-    shapes ``sweep's * layer's``. Raises ValueError or TypeError for bad settings, and, when the
-    sweep begins, ValueError unless there is one shape for each layer.
+    It equals a ScheduledLR with one parameter group for each layer, the peak in all of them, and
+    the shapes "the sweep's times the layer's". Raises ValueError or TypeError for bad settings,
+    and ValueError from the sweep unless there is one shape for each layer.
     """
 
     shapes: tuple[Schedule, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for shape in self.shapes:
-            if not isinstance(shape, Schedule):
-                raise TypeError(f"LayerSGD: shapes must hold Schedules, got {shape!r}")
+        _check_shapes("LayerSGD", self.shapes)
 
-    def stacked(self, params: dict[str, Tensor]) -> StackedSGD:
-        layers: dict[str, dict[str, Tensor]] = {}
-        for name, p in params.items():
-            layers.setdefault(name.rpartition(".")[0], {})[name] = p
-        if len(layers) != len(self.shapes):
-            raise ValueError(
-                f"LayerSGD: shapes must be one for each of the {len(layers)} layers, got "
-                f"{len(self.shapes)}"
-            )
-        settings = float(self.momentum), bool(self.nesterov), float(self.weight_decay)
-        return _StackedLayers(params, *settings, list(zip(layers.values(), self.shapes)))
+    def stacked(self, params: dict[str, Tensor]) -> Any:
+        return _StackedLayers(super().stacked, params, self.shapes)
 
 
-class _StackedLayers(StackedSGD):
-    """One StackedSGD for each layer; `applied` keeps the sweep's rate."""
+@dataclass(frozen=True)
+class LayerAdamW(AdamW):
+    """`LayerSGD` for AdamW."""
+
+    shapes: tuple[Schedule, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_shapes("LayerAdamW", self.shapes)
+
+    def stacked(self, params: dict[str, Tensor]) -> Any:
+        return _StackedLayers(super().stacked, params, self.shapes)
+
+
+def _check_shapes(owner: str, shapes: object) -> None:
+    if not isinstance(shapes, tuple) or not all(isinstance(s, Schedule) for s in shapes):
+        raise TypeError(f"{owner}: shapes must be a tuple of Schedules, got {shapes!r}")
+
+
+class _StackedLayers:
+    """The stacked optimizer of each layer; `applied` keeps the sweep's rates."""
 
     def __init__(
         self,
+        make: Callable[[dict[str, Tensor]], Any],
         params: dict[str, Tensor],
-        momentum: float,
-        nesterov: bool,
-        weight_decay: float,
-        layers: Sequence[tuple[dict[str, Tensor], Schedule]],
+        shapes: tuple[Schedule, ...],
     ) -> None:
-        super().__init__(params, momentum, nesterov, weight_decay)
-        self.layers = []
-        for own, shape in layers:
-            part = StackedSGD(own, momentum, nesterov, weight_decay)
-            part.buffers = {name: self.buffers[name] for name in own}
-            self.layers.append((part, shape))
+        layers: dict[str, dict[str, Tensor]] = {}
+        for name, p in params.items():
+            layers.setdefault(name.rpartition(".")[0], {})[name] = p
+        if len(layers) != len(shapes):
+            raise ValueError(
+                f"LayerSGD: shapes must be one for each of the {len(layers)} layers, got "
+                f"{len(shapes)}"
+            )
+        self.parts, self.shapes = [make(own) for own in layers.values()], shapes
+        self.applied: list[Tensor] = []
+        self.applied_momentum: list[np.ndarray] = []
+
+    @property
+    def taken(self) -> int:
+        return self.parts[0].taken
+
+    @taken.setter
+    def taken(self, value: int) -> None:
+        for part in self.parts:
+            part.taken = value
+
+    def memory(self) -> list[dict[str, Tensor]]:
+        return [memory for part in self.parts for memory in part.memory()]
 
     def step(self, grads: Gradients, lr: Tensor, momentum: np.ndarray | None = None) -> None:
-        for part, shape in self.layers:
-            part.step(grads, lr * shape(self.taken), momentum)
-        self.taken += 1
+        t = self.taken
+        for part, shape in zip(self.parts, self.shapes, strict=True):
+            part.step(grads, lr * shape(t), momentum)
         self.applied.append(lr)
         if momentum is not None:
             self.applied_momentum.append(momentum.astype(np.float32))
@@ -91,43 +114,65 @@ class FineTuning(Task):
         model = super().model(seed)
         if self.weights is None or seed not in self.weights:
             raise ValueError(f"FineTuning: weights must have the seed {seed}, got none for it")
-        model.load_state_dict(dict(self.weights[seed]))
+        model.load_state_dict(dict(self.weights[seed]), strict=False)
         return model
 
 
 Change = Callable[[Tensor, Tensor, np.random.Generator], tuple[Tensor, Tensor]]
 
 
-def fine_tuning(
-    trained: SweepResult, change: Change, *, examples: int = 200, validation: int = 1000
-) -> FineTuning:
-    """From the only schedule and peak of `trained`, swept with ``keep_states=True``.
+def rewired(x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The inputs' features in another order: a permutation of the first layer's columns away."""
+    return x[:, torch.from_numpy(rng.permutation(x.shape[1]))], y
 
-    Every seed goes on from its own weights, with `examples` new training examples and
-    `validation` more to choose the rate by, which it has never seen; it is judged on its test set
-    as before. ``change(x, y, rng) -> x, y`` changes all of them alike: it is called three times,
-    each time with a generator of the same state, the seed's own.
+
+def renumbered(x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The classes with other numbers: a permutation of the last layer's rows away."""
+    return x, torch.from_numpy(rng.permutation(10))[y]
+
+
+def fine_tuning(
+    trained: SweepResult,
+    change: Change,
+    *,
+    examples: int = 200,
+    validation: int = 800,
+    test: int = 3000,
+) -> FineTuning:
+    """A task that goes on from the only schedule and peak of `trained`, on changed data.
+
+    Args:
+        trained: swept with ``keep_states=True`` on a `Pool`. Every seed goes on from its weights.
+        change: ``change(x, y, rng) -> x, y``, as `rewired` and `renumbered`. It is called for each
+            split, with a generator of the seed's own that is the same each time.
+        examples: to train on, drawn from those that the seed has not used before.
+        validation: the same, to choose the rate by.
+        test: of the seed's test examples, the first so many (or all there are).
+
+    Raises TypeError or ValueError for bad arguments, ValueError from ``draw`` if there are not so
+    many examples left.
     """
-    pool = trained.task.data
+    owner, pool = "fine_tuning", trained.task.data
     if not isinstance(pool, Pool):
-        raise TypeError(f"fine_tuning: trained must be on a Pool, got {pool!r:.200}")
+        raise TypeError(f"{owner}: trained must be on a Pool, got {pool!r:.200}")
     if trained.peaks.size != 1:
         raise ValueError(
-            f"fine_tuning: trained must have one schedule and one peak, got {trained.peaks.size}"
+            f"{owner}: trained must have one schedule and one peak, got {trained.peaks.size}"
         )
-    examples = _checks.integer("fine_tuning", "examples", examples, minimum=1)
-    validation = _checks.integer("fine_tuning", "validation", validation, minimum=1)
+    examples = _checks.integer(owner, "examples", examples, minimum=1)
+    validation = _checks.integer(owner, "validation", validation, minimum=1)
+    test = _checks.integer(owner, "test", test, minimum=1)
 
     def make(seed: int) -> Dataset:
         used, rng = pool.rows(seed), np.random.default_rng([seed, 5])
-        new = np.setdiff1d(np.arange(len(pool.y)), torch.cat(used).numpy())
-        new = torch.from_numpy(rng.permutation(new))
-        if len(new) < examples + validation:
+        left = np.setdiff1d(np.arange(len(pool.y)), torch.cat(used).numpy())
+        if len(left) < examples + validation:
             raise ValueError(
-                f"fine_tuning: examples and validation must be at most {len(new)} together, got "
+                f"{owner}: examples and validation must be at most {len(left)} together, got "
                 f"{examples} + {validation}"
             )
-        rows = new[:examples], new[examples : examples + validation], used.test
+        new = torch.from_numpy(rng.permutation(left))
+        rows = new[:examples], new[examples : examples + validation], used.test[:test]
         tensors: dict[str, Any] = {}
         for split, index in zip(("train", "val", "test"), rows, strict=True):
             x, y = change(pool.x[index], pool.y[index], np.random.default_rng([seed, 6]))
@@ -135,8 +180,6 @@ def fine_tuning(
         return Dataset(f"{pool.name}, changed", pool.classes, **tensors)
 
     (schedule,), ((peak,),) = trained.schedules, trained.peaks
-    weights = {
-        seed: trained.model(schedule, peak, seed).state_dict() for seed in trained.seeds
-    }
+    weights = {seed: trained.model(schedule, peak, seed).state_dict() for seed in trained.seeds}
     old, data = trained.task, Fresh(f"{pool.name}, changed", pool.classes, make)
     return FineTuning(data, old.build, old.loss, old.margin, weights)
