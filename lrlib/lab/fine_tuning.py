@@ -105,16 +105,26 @@ class _StackedLayers:
 
 @dataclass(frozen=True, eq=False)
 class FineTuning(Task):
-    """A task whose models start from `weights`, seed -> state_dict, instead of at random."""
+    """A task whose models start from `weights`, seed -> state_dict, instead of at random.
+
+    Parameters that are not in the state_dict (adapters, a new head) start as `build` makes them.
+    """
 
     weights: Mapping[int, Mapping[str, Tensor]] | None = None
 
     def model(self, seed: int) -> nn.Module:
-        """A new model with the weights of `seed`. Raises ValueError if there are none."""
+        """A new model with the weights of `seed`.
+
+        Raises ValueError if there are none, or some of parameters that the model does not have.
+        """
         model = super().model(seed)
         if self.weights is None or seed not in self.weights:
             raise ValueError(f"FineTuning: weights must have the seed {seed}, got none for it")
-        model.load_state_dict(dict(self.weights[seed]), strict=False)
+        unknown = model.load_state_dict(dict(self.weights[seed]), strict=False).unexpected_keys
+        if unknown:
+            raise ValueError(
+                f"FineTuning: weights must be of parameters of the model, got {unknown!r}"
+            )
         return model
 
 
