@@ -91,9 +91,8 @@ def layer_groups(
     For a shape per layer: ``ScheduledLR(optimizer, [shapes[g["layer"]] for g in groups])``.
 
     Raises TypeError or ValueError for bad arguments; ValueError that names the parameters if some
-    are in no layer, or in `layers` but not in the model. Sources: Howard and Ruder (2018),
-    Universal language model fine-tuning for text classification, section 3.2 (ratio 1/2.6); Clark
-    et al. (2020), ELECTRA, appendix B (0.8 and 0.9).
+    are in no layer, or in `layers` but not in the model. Source: Howard and Ruder (2018), Universal
+    language model fine-tuning for text classification, discriminative fine-tuning (ratio 1/2.6).
     """
     from torch import nn
 

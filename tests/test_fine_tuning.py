@@ -1,7 +1,5 @@
 """Fine-tuning in a sweep equals a plain loop with one parameter group for each layer."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,6 @@ from torch.nn import functional as F
 
 from lrlib import Constant, LRTrace, PolynomialDecay, ScheduledLR
 from lrlib.lab import Task, batches, load_digits, mlp, sweep
-from lrlib.lab.data import Rows
 from lrlib.lab.fine_tuning import (
     FineTuning,
     LayerAdamW,
@@ -18,6 +15,7 @@ from lrlib.lab.fine_tuning import (
     fine_tuning,
     renumbered,
     rewired,
+    with_fewer,
 )
 from lrlib.lab.sweep.parts import Part, Training
 
@@ -28,12 +26,7 @@ FALL = PolynomialDecay(STEPS)
 
 @pytest.fixture(scope="module")
 def trained():
-    pool = load_digits()
-
-    def rows(seed):  # 600 of the training examples are left for later
-        return Rows(pool.rows(seed).train[:400], *pool.rows(seed)[1:])
-
-    task = Task(replace(pool, rows=rows), lambda: mlp(64, 16, 10))
+    task = with_fewer(Task(load_digits(), lambda: mlp(64, 16, 10)), 400)  # 600 for later
     return sweep(task, {"fall": FALL}, [0.1], [3, 5], steps=STEPS, keep_states=True, progress=False)
 
 
@@ -154,6 +147,7 @@ def test_a_permuted_layer_undoes_each_change(trained):
             ValueError,
             r"must be at most 600 together, got 601 \+ 800",
         ),
+        (lambda r: with_fewer(fine_tuning(r, rewired), 9), TypeError, "must be a Pool"),
         (lambda r: fine_tuning(r, rewired).model(4), ValueError, "weights must have the seed 4"),
         (
             lambda r: sweep(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lrlib import _checks
 from lrlib.lab._stacked import Gradients
-from lrlib.lab.data import Dataset, Fresh, Pool
+from lrlib.lab.data import Dataset, Fresh, Pool, Rows
 from lrlib.lab.models import Task
 from lrlib.lab.results import SweepResult
 from lrlib.lab.sweep import SGD, AdamW
@@ -128,6 +128,22 @@ class FineTuning(Task):
         return model
 
 
+def with_fewer(task: Task, examples: int) -> Task:
+    """The task with the first `examples` of each seed's training examples: the rest stays unused.
+
+    Raises TypeError if its data are no `Pool`, ValueError or TypeError for a bad number.
+    """
+    examples = _checks.integer("with_fewer", "examples", examples, minimum=1)
+    if not isinstance(pool := task.data, Pool):
+        raise TypeError(f"with_fewer: the task's data must be a Pool, got {pool!r:.200}")
+
+    def rows(seed: int) -> Rows:
+        drawn = pool.rows(seed)
+        return Rows(drawn.train[:examples], drawn.val, drawn.test)
+
+    return replace(task, data=replace(pool, rows=rows))
+
+
 Change = Callable[[Tensor, Tensor, np.random.Generator], tuple[Tensor, Tensor]]
 
 
@@ -147,7 +163,7 @@ def fine_tuning(
     *,
     examples: int = 200,
     validation: int = 800,
-    test: int = 3000,
+    test: int = 2000,
 ) -> FineTuning:
     """A task that goes on from the only schedule and peak of `trained`, on changed data.
 
