@@ -17,7 +17,7 @@ from lrlib import CosineAnnealing, Schedule, Warmup, _checks
 from lrlib.lab.measuring import applied
 
 WARMUP, TOTAL = 10, 100
-COLUMNS = {"update 0": 0, "9": 9, "10": 10, "99, the last": 99, "100": 100, "150": 150}
+COLUMNS = (0, 9, 10, 99, 100, 150)  # updates that the table shows; 99 is the last of the run
 
 
 def _fall(share: float) -> float:
@@ -92,10 +92,10 @@ def table(run: dict[str, np.ndarray] | None = None) -> str:
 
     `run` has factors by library, (151,) each, that take the place of those computed here.
     """
-    lines = [f"{'':36}" + "".join(f"{name:>13}" for name in [*COLUMNS, "highest"])]
+    lines = [f"{'factor of update':34}" + "".join(f"{t:>8}" for t in [*COLUMNS, "highest"])]
     for name in LIBRARIES:
         values = (run or {}).get(name)
         values = factors(name, 151) if values is None else values
-        row = [*(values[t] for t in COLUMNS.values()), values[:TOTAL].max()]
-        lines.append(f"{name:36}" + "".join(f"{abs(x):13.4f}" for x in row))
+        row = [*(values[t] for t in COLUMNS), values[:TOTAL].max()]
+        lines.append(f"{name:34}" + "".join(f"{abs(x):8.4f}" for x in row))
     return "\n".join(lines)
