@@ -31,6 +31,12 @@ from lrlib import (
     layer_groups,
 )
 from lrlib.lab import conformance, figures
+from lrlib.schedule import Schedule
+from torch.optim import lr_scheduler as torchs
+
+figures.use_style()
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 from lrlib.lab.fine_tuning import (
     FineTuning,
     LayerAdamW,
@@ -41,10 +47,7 @@ from lrlib.lab.fine_tuning import (
     with_fewer,
 )
 from lrlib.lab.gallery import fault
-from lrlib.schedule import Schedule
-from torch.optim import lr_scheduler as torchs
 
-figures.use_style()
 BLUE, RED = "#0072B2", "#D55E00"
 
 # %% [markdown]
@@ -130,27 +133,40 @@ print([round(whole(t), 2) for t in (0, 10, 19, 20, 60, 100)])
 print([round(product(t), 2) for t in (0, 10, 19, 20, 60, 100)])
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-fig, axes = plt.subplots(1, 3, figsize=(9.2, 2.5), sharey=True)
 t = np.arange(101)
-ups, downs = [np.array([f(x) for x in t]) for f in (rise, fall)]
-first, second, third = axes
-first.plot(t[:21], ups[:21], color=RED, linewidth=3)
-first.plot(t[20:], np.array([whole(x) for x in t])[20:], color=BLUE, linewidth=3)
-first.annotate("a", (3, 0.62), color=RED)
-first.annotate("b, from its own 0", (45, 0.78), color=BLUE)
-second.plot(t, ups, color=RED, linestyle="--")
-second.plot(t, downs, color=BLUE, linestyle=":")
-second.plot(t, ups * downs, color="black", linewidth=3)
-second.annotate("a", (60, 1.03), color=RED)
-second.annotate("b", (8, 0.96), color=BLUE, va="bottom")
-second.annotate("a·b never\nreaches 1", (34, 0.1))
-for k, (peak, wait) in enumerate(((1, 0), (0.5, 25), (0.25, 50))):
-    f = peak * (t >= wait) * np.clip(1 - t / 100, 0, 1)
-    third.step(t, f, where="post", color=str(0.15 + 0.25 * k), linewidth=2.5)
-third.annotate("last layer", (20, 0.83))
-third.annotate("middle", (29, 0.41))
-third.annotate("first", (57, 0.15))
-for ax, name in zip(axes, ("in sequence", "product", "per group"), strict=True):
+ups, downs, both_ways = ([f(x) for x in t] for f in (rise, fall, product))
+
+
+def in_sequence(ax):
+    ax.plot(t[:21], ups[:21], color=RED, linewidth=3)
+    ax.plot(t[20:], [whole(x) for x in t[20:]], color=BLUE, linewidth=3)
+    ax.annotate("a", (3, 0.62), color=RED)
+    ax.annotate("b, from its own 0", (45, 0.78), color=BLUE)
+
+
+def as_product(ax):
+    ax.plot(t, ups, color=RED, linestyle="--")
+    ax.plot(t, downs, color=BLUE, linestyle=":")
+    ax.plot(t, both_ways, color="black", linewidth=3)
+    ax.annotate("a", (60, 1.03), color=RED)
+    ax.annotate("b", (8, 0.96), color=BLUE, va="bottom")
+    ax.annotate("a·b never\nreaches 1", (50, 0.56))
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def per_group(ax):
+    for k, (peak, wait) in enumerate(((1, 0), (0.5, 25), (0.25, 50))):
+        rate, shade = peak * (t >= wait) * (1 - t / 100), str(0.15 + 0.25 * k)
+        ax.step(t, rate, where="post", color=shade, linewidth=2.5)
+    ax.annotate("last layer", (20, 0.85))
+    ax.annotate("middle", (27, 0.42))
+    ax.annotate("first", (33, 0.05))
+
+
+PANELS = {"in sequence": in_sequence, "product": as_product, "per group": per_group}
+fig, axes = plt.subplots(1, 3, figsize=(9.2, 2.5), sharey=True)
+for ax, (name, drawn) in zip(axes, PANELS.items(), strict=True):
+    drawn(ax)
     ax.set_xlabel(f"step\n{name}")
 axes[0].set(ylabel="factor", ylim=(-0.04, 1.15))
 fig.suptitle("Shapes are bricks: end to end, stacked, side by side", x=0.01, ha="left")
@@ -172,17 +188,8 @@ figures.show(
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 C, L, X = torchs.ConstantLR, torchs.LinearLR, torchs.ExponentialLR
-Cosine, Seq, Chain = (
-    torchs.CosineAnnealingLR,
-    torchs.SequentialLR,
-    torchs.ChainedScheduler,
-)
-
-
-def up(t):
-    return min(1, (t + 1) / 20)
-
-
+Cosine, Seq = torchs.CosineAnnealingLR, torchs.SequentialLR
+Chain = torchs.ChainedScheduler
 BORDERS = {
     "ConstantLR(.3, total_iters=40)": (lambda o: C(o, 0.3, 40), Constant(0.3)),
     "LinearLR(), its defaults": (lambda o: L(o), Warmup(20)),
@@ -190,6 +197,15 @@ BORDERS = {
         lambda o: Seq(o, [L(o, 0.05, 1, 40), Cosine(o, 80)], [20]),
         Warmup(40, 0.05).then(CosineAnnealing(60)),
     ),
+}
+
+
+def up(t):
+    return min(1, (t + 1) / 20)
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+BORDERS |= {
     "ChainedScheduler([LinearLR(.05,\ntotal_iters=40), cosine])": (
         lambda o: Chain([L(o, 0.05, 1, 40), Cosine(o, 100)], o),
         Warmup(40, 0.05).then(CosineAnnealing(60)),
@@ -205,19 +221,19 @@ BORDERS = {
 }
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-SAYS = (
-    "back at the full rate",
-    "from a third,\nin 5 steps",
-    "cut short: it jumps",
-    "a product:\nnever at its peak",
-    "the decay is\noverwritten",
-    "ratios, not factors:\n.99 to the t²/2",
-)
-PLACES = ((44, 0.82), (14, 0.62), (28, 0.5), (52, 0.72), (45, 0.72), (40, 0.72))
+SAYS = {
+    "back at the full rate": (44, 0.82),
+    "from a third,\nin 5 steps": (18, 0.62),
+    "cut short:\nit jumps": (0, 0.72),
+    "a product:\nnever at its peak": (60, 0.82),
+    "the decay is\noverwritten": (45, 0.72),
+    "ratios, not factors:\n.99 to the t²/2": (42, 0.78),
+}
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, axes = plt.subplots(2, 3, figsize=(9.4, 4.4), sharex=True, sharey=True)
-for ax, (code, (make, shape)), says, at in zip(
-    axes.flat, BORDERS.items(), SAYS, PLACES, strict=True
-):
+cells = zip(axes.flat, BORDERS.items(), SAYS.items(), strict=True)
+for ax, (code, (make, shape)), (says, at) in cells:
     ax.plot(shape.sample(100), color="0.78", linewidth=4)
     ax.step(range(100), lab.applied(make, 100, lr=1.0).lr, "k", where="post", lw=1.2)
     ax.annotate(says, at, fontsize=9)
@@ -225,7 +241,8 @@ for ax, (code, (make, shape)), says, at in zip(
 axes[1, 1].set_xlabel("step")
 axes[0, 0].set(ylabel="applied rate", ylim=(-0.05, 1.08))
 axes[1, 0].set(ylabel="applied rate")
-fig.suptitle("Black, what torch applied; grey, what was probably meant", x=0.01, ha="left")
+title = "Six ways to write it in torch (black), none as it was meant (grey)"
+fig.suptitle(title, x=0.01, ha="left")
 figures.show(
     "Applied rate over 100 steps in six panels, over what was probably meant. "
     "ConstantLR with 0.3: back to 1 at step 40. LinearLR's defaults: from a third to 1 "
@@ -299,9 +316,18 @@ def ratio(xi):
 
 
 VARIANTS = {"last only": (NONE, NONE, ONE), "1/4": ratio(1 / 4), "1/2": ratio(1 / 2)}
-VARIANTS |= {"1": ratio(1), "2": ratio(2), "4": ratio(4), "first only": (ONE, NONE, NONE)}
+VARIANTS |= {
+    "1": ratio(1),
+    "2": ratio(2),
+    "4": ratio(4),
+    "first only": (ONE, NONE, NONE),
+}
 late, later = (Constant(0, wait).then(ONE) for wait in (50, 100))
-VARIANTS["unfrozen"] = (later, late, ONE)  # the last layer first, one more every 50 steps
+VARIANTS["unfrozen"] = (
+    later,
+    late,
+    ONE,
+)  # the last layer first, one more every 50 steps
 
 
 def tuned(task, lowest, variants=VARIANTS):
@@ -347,27 +373,35 @@ def less_one(name, change, variant):
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.6), sharey=True)
 x = dict(zip(VARIANTS, (0, 1.4, 2.2, 3, 3.8, 4.6, 6, 7.4), strict=True))
+RATIOS = {"1/4": 1 / 4, "1/2": 1 / 2, "2": 2, "4": 4}
+
+
+def draw(ax, name, change, color, marker):
+    """All variants less one rate, with intervals; the ratios joined by a line."""
+    less = {v: less_one(name, change, v) for v in VARIANTS if v != "1"}
+    middle = {"1": 0} | {v: less[v].effect for v in RATIOS}
+    order = sorted(middle, key=x.get)
+    ax.plot([x[v] for v in order], [middle[v] for v in order], color=color, lw=1)
+    for v, e in less.items():
+        ax.plot([x[v]] * 2, [e.low, e.high], color=color, linewidth=2.2)
+        ax.plot(x[v], e.effect, marker, color=color, markersize=5)
+    error = 100 * found[name, change].judged(schedules=["1"])[0]["1"].mean()
+    return f"{change}\n(one rate: {error:.0f} %)"
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.6), sharey=True)
 for ax, name in zip(axes, pre, strict=True):
-    for change, color, marker in (("rewired", BLUE, "o"), ("renumbered", RED, "s")):
-        base = 100 * found[name, change].judged(schedules=["1"])[0]["1"].mean()
-        ends = {v: less_one(name, change, v) for v in VARIANTS if v != "1"}
-        mid = [ends[v].effect if v != "1" else 0 for v in ("1/4", "1/2", "1", "2", "4")]
-        ax.plot([x[v] for v in ("1/4", "1/2", "1", "2", "4")], mid, color=color, lw=1)
-        for v, e in ends.items():
-            ax.plot([x[v]] * 2, [e.low, e.high], color=color, linewidth=2.2)
-            ax.plot(x[v], e.effect, marker, color=color, markersize=5)
-        low = change == "renumbered"
-        ax.annotate(
-            f"{change} ({base:.0f} %)", (0.35, -17 if low else 19 if name == "images" else 8),
-            color=color,
-        )
+    text = draw(ax, name, "rewired", BLUE, "o")
+    ax.annotate(text, (0.5, 12), color=BLUE, fontsize=9.5)
+    text = draw(ax, name, "renumbered", RED, "s")
+    ax.annotate(text, (3.2, -17), color=RED, fontsize=9.5)
     ax.axhline(0, color="0.5", linewidth=1)
     ax.set_xticks(list(x.values()), [v.replace(" ", "\n") for v in x], fontsize=8.5)
     ax.set_xlabel(f"{name}: which layers move; ratio ξ in the middle")
 axes[0].set_ylabel("points of test error, less one rate")
-title = "New labels: move the last layer alone. New inputs: that is the worst you can do"
+title = "New labels: the last layer alone is best. New inputs: it is worst"
 fig.suptitle(title, x=0.01, ha="left")
 figures.show(
     "Test error less that of one rate for all, with 95 % intervals, for eight ways to "
@@ -382,21 +416,22 @@ figures.show(
 points, rows = {"unit": "points"}, []
 for name in pre:
     margin = pre[name].task.margin.points
+    last, unfrozen = (
+        {c: less_one(name, c, v) for c in CHANGES} for v in ("last only", "unfrozen")
+    )
     sign = {c: found[name, c].compare("4", "1/4") for c in CHANGES}
+    new, moved = f"{name}, renumbered: ", f"{name}, rewired: "
+    gains, costs = {"below": -margin, **points}, {"above": 0, **points}
     rows += [
-        lab.claim(
-            f"{name}, renumbered: last only less one rate",
-            less_one(name, "renumbered", "last only"), below=-margin, **points,
+        lab.claim(f"{new}last only less one rate", last["renumbered"], **gains),
+        lab.claim(f"{new}unfrozen less one rate", unfrozen["renumbered"], **gains),
+        lab.claim(f"{new}ratio 4 less 1/4", sign["renumbered"], **costs),
+        lab.claim(f"{moved}last only less one rate", last["rewired"], **costs),
+        lab.measure(f"{moved}unfrozen less one rate", unfrozen["rewired"], **points),
+        lab.measure(f"{moved}ratio 4 less 1/4", sign["rewired"], **points),
+        lab.measure(
+            f"{moved}ratio 4 less one rate", less_one(name, "rewired", "4"), **points
         ),
-        lab.claim(
-            f"{name}, rewired: last only less one rate",
-            less_one(name, "rewired", "last only"), above=0, **points,
-        ),
-        lab.claim(f"{name}, renumbered: ratio 4 less 1/4", sign["renumbered"], above=0, **points),
-        lab.measure(f"{name}, rewired: ratio 4 less 1/4", sign["rewired"], **points),
-        lab.measure(f"{name}, rewired: ratio 4 less one rate", less_one(name, "rewired", "4"), **points),
-        lab.measure(f"{name}, rewired: unfrozen less one rate", less_one(name, "rewired", "unfrozen"), **points),
-        lab.claim(f"{name}, renumbered: unfrozen less one rate", less_one(name, "renumbered", "unfrozen"), below=-margin, **points),
     ]
 lab.claims(rows)
 
@@ -478,10 +513,8 @@ for i, shape in enumerate(shapes):
 # The usual convention gives the last layer the rate $\eta$ and the others $\eta\xi^k$. Compare ratios at one $\eta$, say the best for one rate, and every layer below the last is slowed down or sped up as well: on three layers $\xi=1/4$
 # lowers the geometric mean of the rates fourfold. The sweeps above hold these runs too. Beside them, the same ratios at equal mean: the middle layer's rate, which is the geometric mean, is that of the best single rate.
 
+
 # %%
-RATIOS = {"1/4": 1 / 4, "1/2": 1 / 2, "2": 2, "4": 4}
-
-
 def at_rate(runs, variant, rate):
     """Test error in points at one rate of the middle layer, for each seed."""
     i = runs.schedules.index(variant)
@@ -507,6 +540,7 @@ for (name, change), runs in found.items():
 # Lee et al. (2023) report for real shifts that input-level ones are best met in the first layers and output-level ones in the last. Negate the signals of MNIST-1D: a change of the input if there is one, and the first layer's signs would
 # put it right. Here is what the ratio does:
 
+
 # %%
 def negated(x, y, rng):
     return -x, y
@@ -517,8 +551,11 @@ begin = {"1/4": 0.0025, "1": 0.0025, "4": 0.00125}
 signs = tuned(fine_tuning(pre["MNIST-1D"], negated), begin, three)
 lab.claims(
     [
-        lab.claim("negated: ratio 1/4 less one rate", signs.compare("1/4", "1"), below=0, **points),
-        lab.measure("negated: ratio 4 less one rate", signs.compare("4", "1"), **points),
+        lab.claim(f"negated: ratio {xi} less one rate", gap, below=0, **points)
+        if xi == "1/4"
+        else lab.measure(f"negated: ratio {xi} less one rate", gap, **points)
+        for xi in ("1/4", "4")
+        for gap in [signs.compare(xi, "1")]
     ]
 )
 
@@ -550,9 +587,9 @@ class LoRA(torch.nn.Module):
 
 def adapted(r):
     """The network of the task with an adapter on each of its layers."""
-    modules = task.build()
-    linear = torch.nn.Linear
-    return torch.nn.Sequential(*(LoRA(m, r) if isinstance(m, linear) else m for m in modules))
+    plain = torch.nn.ReLU  # which has no weights to adapt
+    layers = [m if isinstance(m, plain) else LoRA(m, r) for m in task.build()]
+    return torch.nn.Sequential(*layers)
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -587,7 +624,7 @@ error = {k: 100 * runs.at("test_error")[0].mean(-1).min() for k, runs in lora.it
 print("lowest test error (%):", {k: round(float(v), 1) for k, v in error.items()})
 
 # %% [markdown]
-# Three times lower to twice as high, and no interval reaches ten. The rule is one for wide layers, where $\alpha/r$ and the width set the size of the update together; with 40 to 100 inputs an $\alpha$ of 32 is a loud adapter. Rank 1 also fits
+# Between a third and three quarters of it, and no interval reaches two, let alone ten. The rule is one for wide layers, where $\alpha/r$ and the width set the size of the update together; with 40 to 100 inputs an $\alpha$ of 32 is a loud adapter. Rank 1 also fits
 # less. What carries over is only this: an adapter has a best rate of its own, so sweep it.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
@@ -754,8 +791,8 @@ print("last rates:", one_lambda_each[-1])
 )
 def layer_decay(make_optimizer):
     optimizer = make_optimizer(0.1, 0.1, 0.1)
-    for group, layers_above in zip(optimizer.param_groups, (12, 6, 0)):
-        group["lr_scale"] = 0.75**layers_above
+    for group, above in enumerate((12, 6, 0)):  # layers above it
+        optimizer.param_groups[group]["lr_scale"] = 0.75**above
     scheduler = CosineAnnealingLR(optimizer, T_max=100)
     for _ in range(100):
         optimizer.step()
@@ -815,7 +852,7 @@ print("updates made:", len(unfreezing))
 )
 def two_phases(make_optimizer):
     optimizer = make_optimizer(0.1)
-    for phase in (1, 2):
+    for _ in (1, 2):
         scheduler = CosineAnnealingLR(optimizer, T_max=40)
         for _ in range(40):
             optimizer.step()
