@@ -58,15 +58,16 @@ def fault(
     def decorate(run: Run) -> np.ndarray:
         rates, error = traced(run)
         _, ax = plt.subplots(figsize=(6.4, 1.9))
-        for peak, shape in meant:
-            plan = peak * shape.sample(len(rates))
+        plans = [peak * shape.sample(len(rates)) for peak, shape in meant]
+        for plan in plans:
             ax.step(range(len(plan)), plan, where="post", color="0.78", linewidth=4)
         for group, style in zip(rates.T, ("-", "--", ":", "-."), strict=False):
             steps = range(len(group))
             ax.step(steps, group, where="post", color="black", linewidth=1.2, linestyle=style)
         if error:
             ax.axvline(len(rates) - 1, color="0.5", linewidth=1, linestyle=":")
-        ax.set(xlabel="update", ylabel="applied rate")
+        top = max(np.nanmax(rates), *(plan.max() for plan in plans), 0)
+        ax.set(xlabel="update", ylabel="applied rate", ylim=(-0.06 * top, 1.1 * top))
         ax.set_title(title, fontsize=10.5)
         figures.show(alt)
         _show_code(run, error)
