@@ -10,6 +10,7 @@ import torch
 from lrlib import Constant, CosineAnnealing, LRTrace, PolynomialDecay, Warmup, layer_groups
 from lrlib.exercises import Mistake
 from lrlib.exercises import composing as check
+from lrlib.exercises.composing_traces import CAUSES
 
 SHEET = Path(__file__).parent.parent / "chapters/solutions/12_composing/exercises.py"
 REST, FALL = Constant(0, 1000), PolynomialDecay(2000)
@@ -46,7 +47,7 @@ def in_pieces(t, rise, hold, fall, low):
         (check.check_groups, by_layer),
         (check.check_groups, with_generators),
         (check.check_causes, lambda: list("dacfbe")),
-        (check.check_causes, lambda: dict(check.CAUSES)),
+        (check.check_causes, lambda: dict(CAUSES)),
         (check.check_plan, plan()),
         (check.check_plan, plan(head_fall=CosineAnnealing(2000))),
         (check.check_plan, plan(fall=CosineAnnealing(2000))),

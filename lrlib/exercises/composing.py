@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from lrlib.constant import Constant
 from lrlib.exercises import (
     Ask,
     Mistake,
-    call,
-    checker,
     exercise,
-    name_of,
     over,
-    passed,
-    sampled,
     short,
 )
+from lrlib.exercises.composing_traces import check_causes, check_plan
 from lrlib.exponential_decay import ExponentialDecay, PolynomialDecay
 from lrlib.schedule import Schedule
 from lrlib.warmup import Warmup
@@ -69,6 +65,22 @@ check_peak_for = exercise(
         (
             "that makes the first update use {wanted}. The highest is asked for.",
             lambda a, b, n, w: w / (a(0) * b(0)),
+        ),
+        (
+            "that makes the last update use {wanted}. The highest is asked for.",
+            lambda a, b, n, w: w / (a(n - 1) * b(n - 1)),
+        ),
+        (
+            "that makes the mean rate {wanted}. The highest is asked for.",
+            lambda a, b, n, w: w * n / sum(_product(a, b, n)),
+        ),
+        (
+            "at each step only the larger of the two factors is taken. Multiply them.",
+            lambda a, b, n, w: w / max(max(a(t), b(t)) for t in range(n)),
+        ),
+        (
+            "at each step only the smaller of the two factors is taken. Multiply them.",
+            lambda a, b, n, w: w / max(min(a(t), b(t)) for t in range(n)),
         ),
         (
             "the last of the updates is left out. `steps` updates have the numbers 0 to steps - 1.",
@@ -169,6 +181,50 @@ check_trapezoid = exercise(
             _shape(first=lambda t, r: (t + 1) / (r + 1)),
         ),
         ("there is no rise.", _shape(first=lambda t, r: 1.0)),
+        (
+            "the rise is at 1 a step too early. Step `rise` is the first at 1.",
+            lambda t, r, *rest: min(t / (r - 1), 1) if t < r else _trapezoid(t, r, *rest),
+        ),
+        (
+            "hold and fall have changed places.",
+            lambda t, r, h, f, low: _trapezoid(t, r, f, h, low),
+        ),
+        (
+            "the hold is a step too long: at step rise + hold the fall begins.",
+            lambda t, r, h, f, low: _trapezoid(t, r, h + 1, f, low),
+        ),
+        (
+            "the hold is a step too short: at step rise + hold the factor is still 1.",
+            lambda t, r, h, f, low: _trapezoid(t, r, h - 1, f, low),
+        ),
+        (
+            "the fall takes a step too many: step rise + hold + fall is the first at low.",
+            lambda t, r, h, f, low: _trapezoid(t, r, h, f + 1, low),
+        ),
+        (
+            "the fall takes a step too few: step rise + hold + fall is the first at low.",
+            lambda t, r, h, f, low: _trapezoid(t, r, h, f - 1, low),
+        ),
+        (
+            "past its end it is at 0. It is held at low.",
+            lambda t, r, h, f, low: _trapezoid(t, r, h, f, low) if t <= r + h + f else 0.0,
+            lambda t, r, h, f, low: _trapezoid(t, r, h, f, low) if t < r + h + f else 0.0,
+        ),
+        (
+            "past its end it is back at 1. It is held at low.",
+            lambda t, r, h, f, low: _trapezoid(t, r, h, f, low) if t <= r + h + f else 1.0,
+        ),
+        (
+            "the fall is a wave, or bent. A line loses the same at every step.",
+            _shape(last=lambda s, low: low + (1 - low) * (1 + math.cos(math.pi * s)) / 2),
+            _shape(last=lambda s, low: low + (1 - low) * (1 - s) ** 2),
+        ),
+        (
+            "the rise begins at low. It begins at 0.",
+            lambda t, r, h, f, low: (
+                low + (1 - low) * t / r if t < r else _trapezoid(t, r, h, f, low)
+            ),
+        ),
     ),
     say={
         "early": "everything comes one step early. Steps count from 0.",
@@ -208,6 +264,11 @@ def _biases_twice(layers, lr, ratio, weight_decay):
     for group, layer in zip(made[::2], layers, strict=True):
         group["params"] = list(layer.parameters())
     return made
+
+
+def _biases_at_the_full_rate(layers, lr, ratio, weight_decay):
+    made = _grouped()(layers, lr, ratio, weight_decay)
+    return [{**g, "lr": lr} if i % 2 else g for i, g in enumerate(made)]
 
 
 def _entries(group: Any) -> list[Tensor]:
@@ -280,6 +341,14 @@ check_groups = exercise(
             "times ratio.",
             _grouped(rate=lambda lr, r, i, n: lr * (r * (n - 1 - i) if i < n - 1 else 1)),
         ),
+        (
+            "only the first layer has another rate. The ratio is between every two neighbours.",
+            _grouped(rate=lambda lr, ratio, i, n: lr if i else lr * ratio),
+        ),
+        (
+            "only the weights have the rate of their layer. A layer is its weight and its bias.",
+            _biases_at_the_full_rate,
+        ),
         ("all layers have one rate.", _grouped(rate=lambda lr, ratio, i, n: lr)),
         ("the biases have weight decay too.", _grouped(biases=lambda decay, _: decay)),
         (
@@ -305,104 +374,3 @@ check_groups = exercise(
     },
     passed="every parameter is in one group, at the rate of its layer, and the biases are spared.",
 )
-
-# --- 4. Find the fault in six traces
-
-CAUSES = dict(zip(range(1, 7), "DACFBE", strict=True))
-_HINTS = {
-    1: "compare it with what was meant, entry by entry. What is their ratio?",
-    2: "what was meant is there, but how far along is the trace after four updates?",
-    3: "where is it highest, and has the fall begun before? Its first four entries, over those of "
-    "what was meant, are themselves a shape.",
-    4: "until the border it rises half as fast as was meant, and then?",
-    5: "it is what was meant, from another step on. Which entry is missing?",
-    6: "one of the two shapes is there undamaged. Where has the other gone?",
-}
-
-
-def _letters(ask: Ask) -> dict[str, str]:
-    answer = ask()
-    if isinstance(answer, dict):
-        answer = [answer.get(i, "?") for i in range(1, 7)]
-    given = [str(letter).strip().upper() for letter in answer] if answer is not None else []
-    if len(given) != 6 or not all(letter in set("ABCDEFGH?") and letter for letter in given):
-        raise Mistake(
-            f"{ask.name} should return six letters from A to H, one for each trace, such as "
-            f'"ABCDEF", not {short(answer)}.'
-        )
-    return {f"trace {i}": letter for i, letter in enumerate(given, start=1)}
-
-
-check_causes = exercise(
-    "Exercise 4: ``causes()``, the fault behind each of six traces.",
-    right=lambda: "".join(CAUSES.values()),
-    cases=((),),
-    read=_letters,
-    wrong=(
-        (
-            "a trace of a scheduler that drives another optimizer is flat. None of the six is.",
-            lambda: "GGGGGG",
-        ),
-        (
-            "stepped once per epoch, the rate would stay the same through an epoch. No trace has "
-            "such stairs.",
-            lambda: "HHHHHH",
-        ),
-    ),
-    differs={f"trace {i}": hint for i, hint in _HINTS.items()},
-    passed="six faults, each found by what it leaves in the trace.",
-)
-
-# --- 5. A schedule for a stated run
-
-
-@checker()
-def check_plan(plan: Callable[[], Sequence[Schedule]]) -> None:
-    """Exercise 5: shapes for the old layers and the new head of a run of 10,000 updates."""
-    answer = call(plan)
-    if not isinstance(answer, list | tuple) or len(answer) != 2:
-        raise Mistake(
-            f"{name_of(plan)} should return two Schedules, (old, head), not {short(answer)}."
-        )
-    for shape in answer:
-        if not isinstance(shape, Schedule):
-            raise Mistake(f"both should be Schedules, such as Warmup(500), not {short(shape)}.")
-    old, head = (sampled(shape, 11_000) for shape in answer)
-    for name, factors, top, start in (("head", head, 1.0, 0), ("old layers", old, 0.25, 1000)):
-        _expect_part(name, factors, top, start)
-    passed("the head first, then the rest at a quarter, both held and cooled down together.")
-
-
-def _expect_part(name: str, factors: np.ndarray, top: float, start: int) -> None:
-    """One of the two shapes: silent until `start`, at `top` 500 steps later, 0 from 10,000 on."""
-    if start and factors[:start].any():
-        t = int(np.argmax(factors[:start] > 0))
-        raise Mistake(f"the {name} move at update {t}; until update {start} they are to rest.")
-    if not start and factors[0] == 0:
-        raise Mistake(f"the first update of the {name} has rate 0: it is wasted.")
-    rise, held = factors[start : start + 501], factors[start + 500 : 8000]
-    if abs(held - top).max() > 1e-9:
-        t = start + 500 + int(np.argmax(abs(held - top) > 1e-9))
-        raise Mistake(
-            f"the {name} should be at {top} from step {start + 500} to step 7,999; at step {t} "
-            f"they have {factors[t]:.3g}."
-        )
-    if (np.diff(rise) < 0).any():
-        raise Mistake(f"the warm-up of the {name} falls on the way.")
-    jumps = abs(np.diff(factors))
-    if jumps.max() > 0.01 * top:
-        t = int(jumps.argmax())
-        raise Mistake(
-            f"the {name} jump from {factors[t]:.3g} to {factors[t + 1]:.3g} at step {t + 1}. What "
-            f"does the next shape begin with?"
-        )
-    if (np.diff(factors[8000:]) > 0).any():
-        raise Mistake(f"after step 8,000 the {name} rise again.")
-    if factors[10_000:].any():
-        raise Mistake(
-            f"at step 10,000 the {name} should be at 0 and stay there; they have "
-            f"{factors[10_000]:.3g}."
-        )
-    if (factors[8001:10_000] == 0).any():
-        t = 8001 + int(np.argmax(factors[8001:10_000] == 0))
-        raise Mistake(f"the {name} are at 0 from step {t} on: those updates are wasted.")
