@@ -18,12 +18,14 @@ from lrlib import Constant, PolynomialDecay, Warmup
 # highest rate of the run. `a` and `b` are two shapes, and the rate of update `t` is
 # `lr * a(t) * b(t)`. Which `lr` makes the highest rate of a run of `steps` updates equal to `wanted`?
 
+
 # %% nbgrader={"grade": false, "grade_id": "peak", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def peak_for(a, b, steps, wanted):
     """The optimizer's lr with which the highest rate of the run is `wanted`."""
     ### BEGIN SOLUTION
     return wanted / max((a * b).sample(steps))
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "peak-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.composing import check_peak_for
@@ -40,6 +42,7 @@ check_peak_for(peak_for)
 # Write the factor at step `t`, as a function of its arguments alone. The checker asks for the steps in
 # several orders, past the end, and late in a long run.
 
+
 # %% nbgrader={"grade": false, "grade_id": "trapezoid", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def trapezoid(t, rise, hold, fall, low):
     """The factor at step t."""
@@ -49,6 +52,7 @@ def trapezoid(t, rise, hold, fall, low):
     share = min(max(t - rise - hold, 0) / fall, 1)
     return 1 - (1 - low) * share
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "trapezoid-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.composing import check_trapezoid
@@ -68,6 +72,7 @@ check_trapezoid(trapezoid)
 #
 # Do not call `lrlib.layer_groups`.
 
+
 # %% nbgrader={"grade": false, "grade_id": "groups", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def groups(layers, lr, ratio, weight_decay):
     """The parameter groups, with a rate for every layer and no decay for biases."""
@@ -75,10 +80,11 @@ def groups(layers, lr, ratio, weight_decay):
     made = []
     for above, layer in enumerate(reversed(layers)):
         rate = lr * ratio**above
-        made.append({"params": [layer.weight], "lr": rate, "weight_decay": weight_decay})
-        made.append({"params": [layer.bias], "lr": rate, "weight_decay": 0.0})
+        for parameter, decay in ((layer.weight, weight_decay), (layer.bias, 0.0)):
+            made.append({"params": [parameter], "lr": rate, "weight_decay": decay})
     return made
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "groups-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.composing import check_groups
@@ -119,12 +125,14 @@ check_groups(groups)
 #
 # Return six letters, the first for trace 1. Two of the eight are nobody's.
 
+
 # %% nbgrader={"grade": false, "grade_id": "causes", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def causes():
     """Six letters, such as "ABCDEF"."""
     ### BEGIN SOLUTION
     return "DACFBE"
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "causes-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.composing import check_causes
@@ -162,6 +170,7 @@ check_causes(causes)
 # Return the two shapes, `(old, head)`. The group of the old layers and that of the head have the same
 # `lr`. Any shapes of `lrlib` may be put together, or your own.
 
+
 # %% nbgrader={"grade": false, "grade_id": "plan", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def plan():
     """Two shapes: of the old layers, and of the head."""
@@ -173,6 +182,7 @@ def plan():
     head = rise.then(Constant(total_iters=7500)).then(fall)
     return old, head
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "plan-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.composing import check_plan
