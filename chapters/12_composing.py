@@ -644,7 +644,7 @@ for name, runs in lora.items():
     )
 
 # %% [markdown]
-# Between a third and three quarters of it, and no interval reaches two, let alone ten. (Ten times the best of full fine-tuning lies beyond the grid, but at its end the adapters have long been past their best.) Why not, we did not find out: layers of 40 to 100 inputs are not a language model's, and $\alpha=32$ makes the adapter of rank 1 loud. At its best rate rank 1 ends four points
+# Between a third and three quarters of it, and no interval reaches two, let alone ten. (Ten times the 0.016 of full fine-tuning lies beyond the grid, which ends at 0.064.) Why not, we did not find out: layers of 40 to 100 inputs are not a language model's, and $\alpha=32$ makes the adapter of rank 1 loud. At its best rate rank 1 ends four points
 # above full fine-tuning, rank 16 within half a point (no interval). What carries over is that an adapter has a best rate of its own: sweep it.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
