@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrlib import _checks
 from lrlib.choosing import CosineCycles, InverseSquareRootDecay, from_name
+from lrlib.composing import FromFunction, layer_groups
 from lrlib.constant import Constant
 from lrlib.cosine_annealing import CosineAnnealing
 from lrlib.cyclical import Cyclical, CyclicalMomentum
@@ -53,6 +54,7 @@ __all__ = [
     "Cyclical",
     "CyclicalMomentum",
     "ExponentialDecay",
+    "FromFunction",
     "GradientNoiseScale",
     "InverseSquareRoot",
     "InverseSquareRootDecay",
@@ -84,6 +86,7 @@ __all__ = [
     "largest_hessian_eigenvalue",
     "last_iterate_bound",
     "load_checkpoint",
+    "layer_groups",
     "noise_floor",
     "patience_needed",
     "plateau_delay",
