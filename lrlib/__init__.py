@@ -16,6 +16,7 @@ from lrlib.cyclical import Cyclical, CyclicalMomentum
 from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, PolynomialDecay
 from lrlib.fixed_learning_rate import largest_hessian_eigenvalue, noise_floor, stability_limit
 from lrlib.one_cycle import OneCycle
+from lrlib.plateau import PlateauRule, false_drop_probability, patience_needed, plateau_delay
 from lrlib.pretraining import WSD
 from lrlib.schedule import Cooldown, Product, Schedule, Then
 from lrlib.serialization import from_dict, register_schedule
@@ -26,6 +27,7 @@ from lrlib.warmup import InverseSquareRoot, Warmup
 if TYPE_CHECKING:
     from lrlib.batch_size_scaling import GradientNoiseScale, gradient_noise_scale, scale_lr
     from lrlib.lr_finder import LRFinderResult, NoSuggestionError, find_lr, training_step
+    from lrlib.plateau_lr import PlateauLR
     from lrlib.scheduler import ScheduledLR
     from lrlib.trace import LRTrace
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _NEED_TORCH = {
     "batch_size_scaling": ("GradientNoiseScale", "gradient_noise_scale", "scale_lr"),
     "lr_finder": ("LRFinderResult", "NoSuggestionError", "find_lr", "training_step"),
+    "plateau_lr": ("PlateauLR",),
     "restoring": (),
     "scheduler": ("ScheduledLR",),
     "trace": ("LRTrace",),
@@ -57,6 +60,8 @@ __all__ = [
     "MultiStepDecay",
     "NoSuggestionError",
     "OneCycle",
+    "PlateauLR",
+    "PlateauRule",
     "PolynomialDecay",
     "Product",
     "Schedule",
@@ -67,12 +72,15 @@ __all__ = [
     "WarmRestarts",
     "Warmup",
     "ensemble_probabilities",
+    "false_drop_probability",
     "find_lr",
     "from_dict",
     "from_name",
     "gradient_noise_scale",
     "largest_hessian_eigenvalue",
     "noise_floor",
+    "patience_needed",
+    "plateau_delay",
     "register_schedule",
     "scale_lr",
     "stability_limit",
