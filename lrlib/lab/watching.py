@@ -37,7 +37,7 @@ class Rule(Protocol):
     """What decides while a run goes on, such as `lrlib.PlateauRule`."""
 
     @property
-    def factor(self) -> float:
+    def level(self) -> float:
         """What the rate is multiplied by now."""
         ...
 
@@ -56,7 +56,7 @@ class Watched:
             "mean_batch_loss", its mean since the last evaluation.
         examples: watch only the first so many of the validation set, the same at every
             evaluation; None is all.
-        shape: the factor of the rule multiplies this schedule.
+        shape: the level of the rule multiplies this schedule.
 
     Raises ValueError or TypeError for bad settings.
     """
@@ -236,7 +236,7 @@ class _Work:
             heard.append(self._metric(watched, training, measured.losses, val))
             for rule, metric in zip(decide, heard[-1], strict=True):
                 rule.observe(float(metric))
-            factors.append([float(rule.factor) for rule in decide])
+            factors.append([float(rule.level) for rule in decide])
             rates[end:] = planned[end:] * np.array(factors[-1])
         applied = torch.stack(training.update.applied).cpu().numpy()
         if (applied != rates).any():
