@@ -9,6 +9,7 @@ from lrlib.lab.data import (
     load_mnist1d,
     load_text,
 )
+from lrlib.lab.descending import descend
 from lrlib.lab.evidence import (
     ClaimError,
     Estimate,
@@ -42,6 +43,7 @@ from lrlib.lab.results import GridEdgeError, Results, SweepResult
 from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
 from lrlib.lab.sweep import SGD, AdamW, batches, sweep
 from lrlib.lab.tuning import tune
+from lrlib.lab.watching import Watched, WatchedResult, watch
 
 __all__ = [
     "MARGINS",
@@ -64,11 +66,14 @@ __all__ = [
     "SweepResult",
     "SyntheticLanguage",
     "Task",
+    "Watched",
+    "WatchedResult",
     "applied",
     "batches",
     "claim",
     "claims",
     "convnet",
+    "descend",
     "device",
     "digits_task",
     "half_interval",
@@ -94,4 +99,5 @@ __all__ = [
     "token_loss",
     "transformer",
     "tune",
+    "watch",
 ]
