@@ -62,7 +62,7 @@ class Driver(_counting.Counter):
     _scaled = False  # whether a group has timm's lr_scale
     _rescale = False  # whether that was found out since rates were written
     _rule: PlateauRule | None = None  # of a PlateauLR
-    _NO_EPOCH = "ScheduledLR: step() takes no epoch, it counts updates itself"
+    _NO_EPOCH = "ScheduledLR: step() takes no epoch, it counts updates itself; got epoch="
     _loaded = False  # whether a state was loaded that says if an update was not yet counted
 
     def _earlier(self) -> Driver | None:

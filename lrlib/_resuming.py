@@ -92,9 +92,9 @@ def _refuse_without_counter(state: Mapping[str, Any]) -> None:
     instead = "build ScheduledLR(optimizer, shape, start=<updates made>) instead"
     if "num_bad_epochs" in state:
         raise ValueError(
-            f"ScheduledLR: state_dict is of ReduceLROnPlateau, which counts evaluations; {instead}; "
-            f"or load the optimizer's state, build PlateauLR(optimizer, shape, start=<updates "
-            f"made>), and its rule.load_state_dict takes this state"
+            f"ScheduledLR: state_dict is of ReduceLROnPlateau, which counts evaluations; "
+            f"{instead}; or load the optimizer's state, build PlateauLR(optimizer, shape, "
+            f"start=<updates made>), and its rule.load_state_dict takes this state"
         )
     if "_schedulers" in state and "last_epoch" not in state:
         raise ValueError(

@@ -188,7 +188,7 @@ def as_metric(owner: str, metric: Any) -> float | None:
     value = _checks.plain(metric)
     if value is None:
         return None
-    if isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, np.ndarray):
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"{owner}: metric must be one number, or None, got {metric!r:.200}")
     return float(value)
 
@@ -279,7 +279,8 @@ def false_drop_probability(
     >>> round(false_drop_probability(patience=10, slope=0.3, evaluations=300), 3)
     0.086
     """
-    return float(first_drop_probabilities(patience, slope, evaluations, threshold).sum())
+    drops = first_drop_probabilities(patience, slope, evaluations, threshold)
+    return min(1.0, float(drops.sum()))
 
 
 def patience_needed(

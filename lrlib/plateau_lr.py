@@ -68,7 +68,7 @@ class PlateauLR(ScheduledLR):
 
     _NO_EPOCH = (
         "PlateauLR: step() takes neither a metric nor an epoch: call step() after every update, "
-        "and observe(metric) after every evaluation"
+        "and observe(metric) after every evaluation; got epoch="
     )
 
     def __init__(
@@ -102,6 +102,11 @@ class PlateauLR(ScheduledLR):
         }
         self._rule = PlateauRule(**plateau.checked("PlateauLR", arguments))
         self._process_group: Any = process_group
+        if not (process_group is None or process_group is False or hasattr(process_group, "rank")):
+            raise TypeError(
+                f"PlateauLR: process_group must be a torch ProcessGroup, None or False, got "
+                f"{process_group!r}"
+            )
         super().__init__(
             optimizer,
             shape,
@@ -153,18 +158,9 @@ class PlateauLR(ScheduledLR):
     def _agreed(self, metric: Any) -> float | None:
         """The metric of the process that decides."""
         group: Any = self._process_group
-        alone = (
-            isinstance(group, bool)
-            or not distributed.is_available()
-            or not distributed.is_initialized()
-        )
-        if alone or distributed.get_world_size(group) < 2:
+        if group is False or not (distributed.is_available() and distributed.is_initialized()):
             return plateau.as_metric("PlateauLR", metric)
-        decides = distributed.get_rank(group) == 0
-        told = [plateau.as_metric("PlateauLR", metric) if decides else None]
-        first = 0 if group is None else distributed.get_global_rank(group, 0)
-        distributed.broadcast_object_list(told, src=first, group=group)
-        return told[0]
+        return _decided(group, metric)
 
     def _rewrite(self) -> None:
         """Write the rates that the level gives now."""
@@ -200,6 +196,16 @@ class PlateauLR(ScheduledLR):
             for name, value in now.items()
             if was.get(name) != value
         ]
+
+
+def _decided(group: distributed.ProcessGroup | None, metric: Any) -> float | None:
+    """The metric of the first process of the group, in all of them."""
+    decides = distributed.get_rank(group) == 0
+    told = [plateau.as_metric("PlateauLR", metric) if decides else None]
+    if distributed.get_world_size(group) > 1:
+        first = 0 if group is None else distributed.get_global_rank(group, 0)
+        distributed.broadcast_object_list(told, src=first, group=group)
+    return told[0]
 
 
 _NO_EVALUATION = (

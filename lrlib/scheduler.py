@@ -246,7 +246,7 @@ class ScheduledLR(Driver):
         scheduler is given one. Whatever it raises, nothing is written and nothing counted.
         """
         if epoch is not None:
-            raise TypeError(f"{self._NO_EPOCH}; got {epoch!r}")
+            raise TypeError(f"{self._NO_EPOCH}{epoch!r}")
         if by.__class__ is not int or by < 1:
             by = _checks.integer("ScheduledLR", "by", by, minimum=1)
         if not self._driving:
