@@ -1,16 +1,19 @@
 # %% [markdown]
 # # 11 · Plateau
 #
-# The path, down to *Depth*: 10 minutes. All: 50 minutes. The exercises: 45 minutes for the core, 75 minutes for all. You need
+# The path, down to *Depth*: 10 minutes. All: 50 minutes. The exercises: 45 minutes for the core (1 to 3), 85 minutes for all. You need
 # chapters 1 and 2, or this much: a schedule is a *shape*, a function from the optimizer step to a factor; the learning rate is
 # its *peak* times the factor.
 
 # %% [markdown]
-# **In short.** INSHORT
+# **In short.** A plateau rule cannot tell a plateau from bad luck. *Patience* has to be two to four times σ/δ, the noise of an evaluation over
+# its fall per evaluation, and σ/δ grows as the loss flattens. Patience 3 killed the rate while the loss was falling, and cost ten points of test error; 30 never fired. The best, patience 10 and
+# *factor* 0.3, was as good as one planned drop and two points behind the line. *Length known*: plan. Where a network fits everything: no
+# difference.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 import math
-import warnings
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -60,6 +63,7 @@ arms = {
     f"patience {patience}, {n:,} signals": plateau(patience, n)
     for patience, n in ((3, 100), (10, 100), (10, 1000))
 }
+arms["the same, factor 0.3"] = plateau(10, 1000, factor=0.3)
 grid = 0.012 * 2.0 ** np.arange(4)
 ruled = lab.watch(task, arms, grid, seeds, every=every, **settings)
 never = {f"{n:,} signals": plateau(10**6, n) for n in (100, 1000)}
@@ -100,7 +104,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# Ten points of test error lost, in every seed's log a line that says the loss had stopped falling. It had not.
+# Ten points of test error, and nothing warned.
 #
 # ## The best so far is a lucky draw
 #
@@ -274,7 +278,7 @@ figures.show(
 
 # %% [markdown]
 # The window is narrow: once a loss flattens over its last hundred evaluations, too impatient and too patient lie a factor of two
-# apart. Ten times as many signals cut σ by SIGMA, not by √10: most of it is the weights' own rattle, which every validation set sees.
+# apart. Ten times as many signals cut σ by a factor of 1.7 [1.6, 1.9], not by √10: most of it is the weights' own rattle, which every validation set sees.
 #
 # > **Predict.** Each tuned in its peak, judged on the test set: by how much does the best rule beat a constant rate? One drop planned at 80 %?
 # > The line? And on images that the network fits?
@@ -294,7 +298,7 @@ watched = lab.watch(images, arms, image_grid, few, every=28, **of_images)
 fitted = lab.sweep(images, flat, image_grid, few, **of_images).joined(watched)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(9.2, 2.9), width_ratios=(1.35, 1))
+fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.1), width_ratios=(1.35, 1))
 titles = "too few steps (MNIST-1D)", "all fitted (images)"
 for ax, runs, title in zip(axes, (under, fitted), titles, strict=True):
     rows = [name for name in runs.schedules if name != "linear"]
@@ -312,39 +316,20 @@ axes[0].set(xlim=(-1, 19), xticks=[0, 5, 10, 15])
 axes[1].set_xlim(-1.2, 1.2)
 fig.supxlabel("test error more than the line's (points)", size=10.5)
 fig.suptitle(
-    "A well-set rule gains; planning gains more; where all fits, nothing does",
+    "At its best the rule is as good as one planned drop; the line needs no rule",
     x=0.01,
     ha="left",
 )
 figures.show(
     "Test error less the line's with 95 % intervals. MNIST-1D: constant 7 points above; "
-    "patience 3 on 100 examples 16; patience 10 on 100 examples 8, on 1,000 examples 4; "
-    "one drop 2. Fitted images: constant rate and patience 10 level with the line within "
+    "patience 3 on 100 signals 16; patience 10 on 100 signals 8, on 1,000 signals 4, "
+    "with factor 0.3 about 2.5; one drop 2. Fitted images: constant rate and patience 10 level with the line within "
     "their intervals, patience 1 about a quarter of a point above."
 )
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-hasty, small, large = ruled.schedules
+hasty, small, large, gentle = ruled.schedules
 rows = [
-    lab.claim(
-        "patience 10, 1,000 signals, less line",
-        under.compare(large, "linear"),
-        above=0,
-        **POINTS,
-    ),
-    lab.measure(
-        "patience 10, 1,000 signals, less one drop",
-        under.compare(large, "one drop"),
-        **POINTS,
-    ),
-    lab.measure(
-        "patience 10, 1,000 signals, less constant",
-        under.compare(large, "constant"),
-        **POINTS,
-    ),
-    lab.measure(
-        "patience 10: 100 signals less 1,000", under.compare(small, large), **POINTS
-    ),
     lab.claim(
         "patience 3 less constant, each tuned",
         under.compare(hasty, "constant"),
@@ -352,24 +337,47 @@ rows = [
         **POINTS,
     ),
     lab.claim(
-        "σ with 100 signals over σ with 1,000, second half",
-        np.divide(*(fall_and_noise(h[:, 50:])[1] for h in alone.heard[:, 0])),
-        below=math.sqrt(10),
-        scale="ratio",
-    ),
-    lab.measure(
-        "images: patience 10 less line",
-        fitted.compare("patience 10", "linear"),
+        "patience 10, 1,000 signals, less line",
+        under.compare(large, "linear"),
+        above=0,
         **POINTS,
     ),
-    lab.measure(
-        "images: patience 1 less line", fitted.compare("patience 1", "linear"), **POINTS
-    ),
 ]
+PAIRS = [(small, large), (large, "constant"), (large, "one drop"), (gentle, large)]
+PAIRS += [(gentle, "constant"), (gentle, "one drop"), (gentle, "linear")]
+rows += [lab.measure(f"{a} less {b}", under.compare(a, b), **POINTS) for a, b in PAIRS]
+lab.claims(rows)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+spread = [fall_and_noise(heard[:, 50:])[1] for heard in alone.heard[:, 0]]
+rows = [
+    lab.claim(
+        "σ with 100 signals over σ with 1,000, second half of the run",
+        spread[0] / spread[1],
+        below=math.sqrt(10),
+        scale="ratio",
+    )
+]
+for name in ("constant", "patience 1", "patience 10"):
+    e = fitted.compare(name, "linear")
+    rows.append(lab.measure(f"images: {name} less line", e, **POINTS))
 lab.claims(rows)
 
 # %% [markdown]
-# DECISIONTEXT
+# *Half-widths*: how far an estimate lies from its bound, in halves of its interval; below three nothing is claimed. Each seed is judged at the peak that
+# the others choose by 1,000 validation signals.
+#
+# Well set, the rule beats the constant rate and keeps pace with one planned drop; torch's factor of 0.1 costs it a few points, since what fires too early cannot be undone.
+# The line leads everything. On images that are fitted nothing matters by more than we can see, not even twenty drops.
+#
+# ## The decision
+#
+# - *The length is known*: plan it, with a line to zero (chapter 4). Watching added nothing here.
+# - *It is open*: hold the rate and cool down when you stop (chapter 4); or `PlateauLR` with factor 0.3 and a patience of three σ/δ, both taken from twenty
+#   evaluations at the constant rate. A drop that comes within a few evaluations of the last one is a false one.
+# - *Either way* watch the same held-out examples every time, as many as you can pay for, and report a third split.
+#
+# ## In your own code
 
 # %%
 data = lab.load_mnist1d().draw(seed=0)
@@ -495,17 +503,17 @@ for apart in (1, 2, 4, 8):
 
 # %% [markdown]
 # "Plateau scheduling adapts to the data." If it does, a run should be better off with the drops that its own rule chose than with those that the rule
-# chose in a run on other data. Eight runs of the path (patience 10, 1,000 signals), each trained again under all eight plans:
+# chose in a run on other data. Seven runs of the path (patience 10, 1,000 signals), each trained again under all seven plans:
 
 # %%
 k, chosen = ruled.schedules.index(large), {}
-for i, levels in enumerate(ruled.factors[k, 1, :8]):
+for i, levels in enumerate(ruled.factors[k, 1, :7]):
     drops = at[np.flatnonzero(np.diff(levels, prepend=1.0) < 0)]
     drops = [int(step) for step in drops if step < T]
     chosen[f"of run {i}"] = MultiStepDecay(drops) if drops else Constant()
-swapped = lab.sweep(task, chosen, [grid[1]], seeds[:8], **settings)
+swapped = lab.sweep(task, chosen, [grid[1]], seeds[:7], **settings)
 error = 100 * swapped.at("test_error")[:, 0]
-own, others = error.diagonal(), (error.sum(0) - error.diagonal()) / 7
+own, others = error.diagonal(), (error.sum(0) - error.diagonal()) / 6
 rows = [lab.measure("own drop times less those of other runs", own - others, **POINTS)]
 late = under.at("test_error")[under.schedules.index("one drop")]
 rows.append(
@@ -518,32 +526,27 @@ rows.append(
 lab.claims(rows)
 
 # %% [markdown]
-# YOKEDTEXT
+# We see no sign of it, but seven runs leave three points either way. What a seed needs and what its rule does are both in the noise: the drops of one plan lie
+# hundreds of steps from those of another. The rule also has to keep to a low peak, since a higher rate rattles more and fires it sooner. At its own best peak, 0.024, it trails one drop planned at
+# 80 % by about a point; the planned drop goes on to gain more from twice the peak.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### A smaller factor forgives; a lower rate quietens the loss it is judged by
 
 # %%
-gentle = {"factor 0.3": plateau(10, 1000, factor=0.3)}
-gentle = lab.watch(task, gentle, grid, seeds[:8], every=every, **settings).joined(ruled)
 after = []
 for losses, levels in zip(ruled.heard[k, 1], ruled.factors[k, 1], strict=True):
     i = int(np.argmax(levels < 1))
-    if 15 <= i <= len(at) - 15:
-        spread = [np.diff(part).std() for part in (losses[i - 14 : i], losses[i + 1 :])]
+    if 15 <= i < len(at) - 15:
+        spread = [np.diff(part).std() for part in (losses[i - 14 : i], losses[i + 2 :])]
         after.append(spread[1] / spread[0])
-rows = [
-    lab.measure(
-        "factor 0.3 less factor 0.1", gentle.compare("factor 0.3", large), **POINTS
-    ),
-    lab.claim(
-        "σ after the drop over σ before", np.array(after), below=0.5, scale="ratio"
-    ),
-]
-lab.claims(rows)
+lab.claim(
+    "σ after the first drop over σ before", np.array(after), below=1, scale="ratio"
+)
 
 # %% [markdown]
-# GENTLETEXT
+# The path has the price of the factor: 0.3 in place of 0.1 gained about three points. After the first drop the noise is a tenth of what it was, in proportion to the rate,
+# and so are the steps: the loss now falls slowly below a bar set by noise ten times as large, or, if the first fall was sharp, stays below it. What torch calls `cooldown` only postpones the count.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### A test of stationarity sees how far above its floor the loss is
@@ -638,11 +641,12 @@ print("fine-tuning, nothing improves:  ", greedy(np.ones(2000), 2e-5))
 print("fine-tuning, falls, no noise:   ", greedy(curve[:1000], 2e-5))
 by = {"validation loss": lab.Watched(lambda: Greedy(grid[1]))}
 by["batch loss"] = lab.Watched(lambda: Greedy(grid[1]), metric="batch_loss")
-greedy_runs = lab.watch(task, by, [grid[1]], seeds[:8], every=5, **settings)
+by = {name: replace(watched, examples=100) for name, watched in by.items()}
+greedy_runs = lab.watch(task, by, [grid[1]], seeds[:8], every=10, **settings)
 lab.claims(
     [
         lab.measure(
-            f"GreedyLR on the {name}, every 5 steps, less the constant rate",
+            f"GreedyLR on the {name}, every 10 steps, less a constant rate",
             100 * (row[0] - alone.at("test_error")[1, 0, :8]),
             **POINTS,
         )
@@ -656,7 +660,9 @@ for name, up, down in zip(by, rises, greedy_runs.drops().mean((1, 2)), strict=Tr
     print(f"{name}: {up:.1f} rises and {down:.1f} falls a run")
 
 # %% [markdown]
-# GREEDYTEXT
+# Without noise the rate rises to its bound of 1, whatever that does to the run. With a noise of a tenth of the loss, eleven records in a row never come, and what is left is a
+# plateau rule with factor 0.95, which ends on `min_lr`. The default `min_lr=1e-3` lies *above* a rate for fine-tuning: 2e-5 cannot fall, only rise, here a hundredfold. On the network it fell
+# ten times a run and gained about a point on the constant rate, where the line gains seven. The paper reports gains over several schedules up to 7B parameters; it sets its own bounds.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Hypergradient descent beats a constant rate by little, and no line
@@ -666,7 +672,7 @@ for name, up, down in zip(by, rises, greedy_runs.drops().mean((1, 2)), strict=Tr
 # for the next step's loss, is worse on the quadratic of 1,000 steps than a constant rate. Is this rule?
 
 # %%
-problem, runs = lab.NoisyQuadratic(), 48
+problem, runs = lab.NoisyQuadratic(), 96
 h = np.array(problem.curvature)
 
 
@@ -685,8 +691,8 @@ best_of = problem.optimal(1000).loss
 line = best_of * problem.score(PolynomialDecay(1000), 1000)
 tried = {
     (lr, beta): hypergradient(lr, beta, lab.seeds(1)[0])
-    for lr in (0.03, 0.1, 0.3)
-    for beta in (3e-4, 1e-3, 3e-3)
+    for lr in (0.1, 0.3, 1.0)
+    for beta in (1e-3, 2e-3, 4e-3)
 }
 (lr, beta), (losses, last_rate) = min(tried.items(), key=lambda kv: kv[1][0].mean())
 print(
@@ -710,7 +716,8 @@ rows = [
 lab.claims(rows)
 
 # %% [markdown]
-# HYPERTEXT
+# With both knobs tuned it ends a fifth below the constant rate, and half as high again as the line. It is not greedy in the exact sense: a small β makes it slow, and a slow
+# fall from a high rate is a decay. So what it gains is what chapter 3's decays gain, with two knobs where those have one.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Free of a learning rate is not free of a schedule
@@ -792,7 +799,7 @@ class Prodigy:  # Adam, betas 0.9 and 0.999
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-KNOBS, some = 3.0 ** np.arange(-2, 3), lab.seeds(5)
+KNOBS, some = 3.0 ** np.arange(-2, 3), lab.seeds(4)
 METHODS = {
     "DoG": lambda T: DoG,
     "D-Adaptation": lambda T: DAdaptation,
@@ -822,7 +829,7 @@ def free(task, T, batch_size):
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 PROBLEMS = {"MNIST-1D, 500 steps": (task, 500, 16, 0.068)}
-PROBLEMS["images, 700 steps"] = (images, 700, 64, 0.28)
+PROBLEMS["images, 500 steps"] = (images, 500, 64, 0.28)
 free_runs = {}
 for title, (what, steps, size, middle) in PROBLEMS.items():
     rates = middle * 3.0 ** np.arange(-2, 3)
@@ -848,7 +855,9 @@ for title, runs in free_runs.items():
 lab.claims(rows)
 
 # %% [markdown]
-# FREETEXT
+# Untuned, Prodigy with a line comes near the tuned line on both, Schedule-Free on one, DoG on one (on the other, 500 steps are too few to leave its start of $10^{-6}$), and
+# D-Adaptation's SGD on neither. None of them leads the tuned line by what matters. A line under Prodigy gained about three points on both problems in the mean of four seeds, of which one interval excludes zero; its authors recommend a cosine. What the method finds is a scale, and
+# a scale is the peak. The decay is still yours, unless averaging takes its place, as in Schedule-Free. Prodigy, D-Adaptation and Schedule-Free are checked against their packages in the tests.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### What torch's rule gets wrong
@@ -914,19 +923,38 @@ print(pairs[:5], f"… apart in {apart} of {len(pairs)} seeds")
 # ### Folklore, with verdicts
 
 # %% [markdown]
-# FOLKTEXT
+# - *"Plateau scheduling adapts to the data."* It adapts to σ/δ. Its own drop times were no better than another run's, as far as seven runs can tell.
+# - *"Patience 10 is safe."* At one evaluation in 20 steps it fired once, late; at one in 80 it never fired; with 100 validation signals, early. Patience has a unit: steps.
+# - *"A bigger validation set makes it safe."* Tenfold cut σ by less than two. It did help: patience 10 was three and a half points better, [1.1, 5.8].
+# - *"Parameter-free needs no schedule."* See the table: Prodigy with a line is ahead of Prodigy without.
+# - *"If the loss drops when the rate is cut, it was time."* The loss always drops: the noise goes. In the path's first figure it dropped in every seed, and the run was ruined.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Beside the paper
 
 # %% [markdown]
-# PAPERTEXT
+# The rule is older than its scheduler: He et al. (2016) divide a rate of 0.1 by ten "when the error plateaus", by eye; their CIFAR runs drop at fixed steps. Lang et al. (2019) let a
+# test decide and match hand-tuned drops on CIFAR-10 and ImageNet; so does the path's best rule, with one planned drop. Neither compares with a line.
 
 # %% [markdown]
 # ## Exercises
 #
-# In `exercises/11_plateau/`.
+# In `exercises/11_plateau/`; the core is 1 to 3, 45 minutes.
+#
+# 1. The rule (10 minutes). 2. A loss below zero (15). 3. How often is it wrong? (20). 4. A rule that survives a restart (20).
+#    5. Open: often and badly, or seldom and well? (20).
 #
 # ## References
 #
-# REFS
+# - A. G. Baydin, R. Cornish, D. Martínez Rubio, M. Schmidt, F. Wood (2018). *Online learning rate adaptation with hypergradient descent.* ICLR.
+# - J. Chee, P. Toulis (2018). *Convergence diagnostics for stochastic gradient descent with constant learning rate.* AISTATS.
+# - A. Defazio, K. Mishchenko (2023). *Learning-rate-free learning by D-Adaptation.* ICML.
+# - A. Defazio, X. Yang, H. Mehta, K. Mishchenko, A. Khaled, A. Cutkosky (2024). *The road less scheduled.* NeurIPS.
+# - K. He, X. Zhang, S. Ren, J. Sun (2016). *Deep residual learning for image recognition.* CVPR.
+# - M. Ivgi, O. Hinder, Y. Carmon (2023). *DoG is SGD's best friend: a parameter-free dynamic step size schedule.* ICML.
+# - H. Lang, P. Zhang, L. Xiao (2019). *Using statistics to automate stochastic optimization.* NeurIPS.
+# - K. Mishchenko, A. Defazio (2024). *Prodigy: an expeditiously adaptive parameter-free learner.* ICML.
+# - S. Pesme, A. Dieuleveut, N. Flammarion (2020). *On convergence-diagnostic based step sizes for stochastic gradient descent.* ICML.
+# - A. Rényi (1962). *Théorie des éléments saillants d'une suite d'observations.*
+# - S. Subramanian, B. Krishnamoorthy, P. Murthy (2025). *Dynamic learning rate scheduling based on loss changes leads to faster convergence.* arXiv:2512.14527.
+# - S. Yaida (2019). *Fluctuation-dissipation relations for stochastic gradient descent.* ICLR.

@@ -11,11 +11,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lrlib import _checks
 from lrlib.lab import settings
-from lrlib.lab._stacked import stack
+from lrlib.lab._stacked import StackedModule, stack
+from lrlib.lab.data import SPLITS
 from lrlib.lab.models import Task
 from lrlib.lab.sweep.batching import checked_sizes
 from lrlib.lab.sweep.examples import Source, gathered
@@ -42,7 +43,6 @@ def descend(
     *,
     steps: int,
     batch_size: int,
-    evaluate: Sequence[str] = ("val", "test"),
     device: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Train a model for each of `runs` with the method ``make(start)``, all as one stack.
@@ -58,20 +58,36 @@ def descend(
     seeds, which = np.unique(np.asarray(runs), return_inverse=True)
     seeds = tuple(_checks.integer("descend", "runs", int(seed), minimum=0) for seed in seeds)
     where = settings.device(device)
-    sources = {
-        split: Source.drawn(task.data, seeds, split).to(where) for split in ("train", *evaluate)
-    }
+    sources = {split: Source.drawn(task.data, seeds, split).to(where) for split in SPLITS}
     train = sources["train"]
     sizes = checked_sizes("descend", batch_size, train.n, steps)
     if sizes is None:
         raise TypeError(f"descend: batch_size must be a number, got {batch_size!r}")
     models = [task.model(seed) for seed in seeds]
-    stacked = stack([models[k] for k in which], task.loss, where)
+    stacked, threads = stack([models[k] for k in which], task.loss, where), torch.get_num_threads()
+    if where.type == "cpu":
+        torch.set_num_threads(1)  # threads that wait would spin; see lrlib.lab.sweep.processes
+    try:
+        return _descended(stacked, models[0], make, which, seeds, sources, sizes)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _descended(
+    stacked: StackedModule,
+    model: nn.Module,
+    make: Callable[[Tensor], Method],
+    which: np.ndarray,
+    seeds: Sequence[int],
+    sources: dict[str, Source],
+    sizes: list[int],
+) -> dict[str, np.ndarray]:
+    train = sources["train"]
     with torch.no_grad():
-        names = [name for name, _ in models[0].named_parameters()]
+        names = [name for name, _ in model.named_parameters()]
         x = torch.cat([stacked.params[name].flatten(1) for name in names], 1)
-        place(stacked.params, names, x)
-        method, ended = make(x.clone()), torch.zeros(len(which), dtype=torch.bool, device=where)
+        _place(stacked.params, names, x)
+        method, ended = make(x.clone()), torch.zeros(len(which), dtype=torch.bool, device=x.device)
         for rows, labels in train.order(seeds, sizes):
             batch = gathered(train.x, rows[which]), gathered(train.y, labels[which])
             loss, grads = stacked.gradients(*batch)
@@ -79,14 +95,14 @@ def descend(
             x.copy_(method.step(torch.cat([grads[name].dense().flatten(1) for name in names], 1)))
         x.copy_(method.answer)
         found = {}
-        for split in evaluate:
+        for split in ("val", "test"):
             values = evaluated(stacked, sources[split], which)
             for kind, value in zip(("loss", "error"), values, strict=True):
                 found[f"{split}_{kind}"] = np.where(ended.cpu().numpy(), np.nan, value.numpy())
     return found
 
 
-def place(params: dict[str, Tensor], names: Sequence[str], x: Tensor) -> None:
+def _place(params: dict[str, Tensor], names: Sequence[str], x: Tensor) -> None:
     """Make the parameters views of `x`, (runs, parameters), one behind the other."""
     start = 0
     for name in names:

@@ -19,6 +19,7 @@ from torch import nn
 
 from lrlib import Constant, _checks
 from lrlib.lab import settings
+from lrlib.lab.data import SPLITS
 from lrlib.lab.models import Task
 from lrlib.lab.results import Results
 from lrlib.lab.sweep.batching import checked_sizes
@@ -137,7 +138,7 @@ def watch(
     every = _checks.integer("watch", "every", every, minimum=1)
     if plan.steps % every:
         raise ValueError(f"watch: every must divide the {plan.steps} steps, got {every}")
-    sources = {split: Source.drawn(task.data, plan.seeds, split) for split in _SPLITS}
+    sources = {split: Source.drawn(task.data, plan.seeds, split) for split in SPLITS}
     sizes = checked_sizes("watch", batch_size, sources["train"].n, plan.steps)
     if sizes is None:
         raise TypeError(f"watch: batch_size must be a number, got {batch_size!r}")
@@ -150,9 +151,6 @@ def watch(
     return _Work(
         task, plan, rules, sources, sizes, every, optimizer or SGD(), settings.device(device)
     ).result()
-
-
-_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
