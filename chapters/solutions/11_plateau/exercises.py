@@ -66,7 +66,7 @@ check_drops(drops)
 
 # %% nbgrader={"grade": false, "grade_id": "improves", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def improves(metric, best, threshold):
-    """Whether the loss beats the best by more than `threshold` times the best's size."""
+    """Whether the loss beats the best by more than that share of the best's size."""
     ### BEGIN SOLUTION
     return metric < best - threshold * abs(best)
     ### END SOLUTION
@@ -144,7 +144,7 @@ from lrlib.exercises.plateau import check_false_drops
 check_false_drops(false_drops, part="share")
 noise = np.random.default_rng(0).normal(size=(400, 300))
 share, first = false_drops(noise, slope=0.1, patience=10)
-print(f"your guess was for {share:.1%}; the first false drop comes at evaluation {first:.0f}")
+print(f"{share:.1%} of the runs have a false drop; the first at evaluation {first:.0f}")
 
 # %% nbgrader={"grade": true, "grade_id": "first-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.plateau import check_false_drops
