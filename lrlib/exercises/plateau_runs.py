@@ -160,7 +160,10 @@ check_false_drops = exercise(
         "share": "your share of runs with a false drop is {given}; {wanted} is right.",
         "first": "your mean first drop comes at {given}; {wanted} is right.",
     },
-    passed="a metric that improves all the time, and a rule that drops all the same.",
+    passed=lambda outcomes: (
+        f"a metric that improves all the time, and a rule that drops all the same. What you "
+        f"guessed is {false_drop_probability(10, 0.1, 300):.2%} of the runs."
+    ),
 )
 
 # --- 4. A rule that can be saved
