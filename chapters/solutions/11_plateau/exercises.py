@@ -182,7 +182,7 @@ check_false_drops(false_drops, part="first")
 def observe(state, metric, patience, cooldown):
     """The state after one more evaluation, and whether the rate falls."""
     ### BEGIN SOLUTION
-    best, bad, left = state or (metric, -1, 0)
+    best, bad, left = state or (math.inf, 0, 0)
     if metric < best:
         best, bad = metric, 0
     else:
