@@ -32,6 +32,8 @@ def _rule(
     all_of_them: bool = False,
     goes_on: bool = False,
     forgets: bool = False,
+    falls_back: bool = False,
+    left: int = 0,
     once: bool = False,
 ):
     """A rule, right unless it is told otherwise."""
@@ -47,8 +49,8 @@ def _rule(
                 least = metric
             if fires(bad, patience) and not (once and found):
                 found.append(i)
-                bad = bad if goes_on else 0
-                least = best if forgets else least
+                bad = bad if goes_on else left
+                least = best if forgets else metric if falls_back else least
         return found
 
     return drops
@@ -69,7 +71,7 @@ check_drops = exercise(
     cases=(
         ((5.0, 4.0, 4.5, 4.2, 4.1, 3.9, 3.9, 4.0, 3.95, 3.92), 2),
         ((5.0, 6.0, 4.0, 4.5, 4.25, 4.75, 4.8, 4.9, 3.0, 3.5, 3.25), 1),
-        ((3.0, 3.0, 3.0, 2.0, 2.5), 0),
+        ((3.0, 3.0, 3.0, 2.0, 2.5, 2.3, 2.2), 0),
         ((2.0, 1.0, 3.0, 1.5, 1.25, 1.125, 1.25, 0.5, 1.0, 0.75, 0.6, 0.55, 0.7), 2),
         ((4.0, 3.0, 2.0, 1.0), 3),
     ),
@@ -113,10 +115,11 @@ check_drops = exercise(
             _rule(lambda bad, patience: bad == patience + 1, goes_on=True),
         ),
         (
-            "the best is forgotten after a drop. In torch's rule it stays, and the next ones must "
-            "beat it.",
+            "the best is forgotten after a drop. It stays, and the next evaluations must beat it.",
             _rule(forgets=True),
+            _rule(falls_back=True),
         ),
+        ("after a drop the count starts at 1. It starts at 0.", _rule(left=1)),
         ("there is one drop at most. The rule goes on after it.", _rule(once=True)),
         (
             "it takes rising for improving. The metric is a loss.",
@@ -165,8 +168,11 @@ check_improves = exercise(
         (-2.01, -2.0, 0.01),
         (-1.99, -2.0, 0.01),
         (-2.05, -2.0, 0.01),
+        (-2.015, -2.0, 0.01),
         (-1.0, -2.0, 0.01),
         (-0.5, 2.0, 0.01),
+        (-3.0, 2.0, 0.01),
+        (2.005, 2.0, 0.01),
         (-0.1, 0.0, 0.01),
         (0.1, 0.0, 0.01),
         (-2.0, -2.0, 0.0),
@@ -188,6 +194,7 @@ check_improves = exercise(
         (
             "your threshold is absolute. It is a share of the best's size.",
             lambda m, b, t: m < b - t,
+            lambda m, b, t: m < b * (1 - t) if b > 0 else m < b - t,
         ),
         ("the threshold is left out: any small step would be progress.", lambda m, b, t: m < b),
         ("a loss improves by falling.", lambda m, b, t: m > b + t * abs(b)),
@@ -195,6 +202,17 @@ check_improves = exercise(
             "the bar lies above the best, so that a worse loss can pass. Which sign has the "
             "threshold?",
             lambda m, b, t: m < b + t * abs(b),
+            lambda m, b, t: m - b < t,
+        ),
+        (
+            "a division by the best turns the comparison round when the best is below 0.",
+            lambda m, b, t: (b - m) / b > t if b else m < 0,
+            lambda m, b, t: m / b < 1 - t if b else m < 0,
+            lambda m, b, t: m / b < 1 - t if b else False,
+        ),
+        (
+            "that measures how far it moved, up or down. A loss improves by falling.",
+            lambda m, b, t: abs(m - b) > t * abs(b),
         ),
         (
             "the size of the loss is compared: -2 is a better loss than 1, and 0 better than 1.",

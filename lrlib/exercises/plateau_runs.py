@@ -26,35 +26,41 @@ from lrlib.plateau import false_drop_probability, plateau_delay
 # --- 3. False drops
 
 
-def _first_drop(metrics: np.ndarray, patience: int, previous: bool = False) -> int | None:
-    best, bad = math.inf, 0
+def _drops(metrics: np.ndarray, patience: int, previous: bool = False) -> list[int]:
+    best, bad, found = math.inf, 0, []
     for i, metric in enumerate(metrics):
         bad = 0 if metric < best else bad + 1
         best = metric if previous else min(best, metric)
         if bad > patience:
-            return i
-    return None
+            found.append(i)
+            bad = 0
+    return found
 
 
 def _falling(noise: np.ndarray, slope: float) -> np.ndarray:
     return noise - slope * np.arange(noise.shape[1])
 
 
+def _share(found: list[list[int]]) -> float:
+    return sum(map(bool, found)) / len(found)
+
+
+def _mean(found: list[list[int]]) -> float:
+    return float(np.mean([drops[0] for drops in found if drops]))
+
+
 def _simulation(
     metrics: Callable[[np.ndarray, float], np.ndarray] = _falling,
-    says: Callable[..., tuple[float, float]] = lambda firsts, noise: (
-        len(firsts) / len(noise),
-        float(np.mean(firsts)),
-    ),
+    share: Callable[..., float] = lambda found, noise: _share(found),
+    first: Callable[..., float] = lambda found, noise: _mean(found),
     more: int = 0,
     previous: bool = False,
 ):
-    """A simulation, right unless it is told otherwise; ``says(first drops, noise)``."""
+    """A simulation, right unless it is told otherwise; ``share(drops of every run, noise)``."""
 
     def false_drops(noise, slope, patience):
-        rows = metrics(noise, slope)
-        firsts = [_first_drop(row, patience + more, previous) for row in rows]
-        return says([first for first in firsts if first is not None], noise)
+        found = [_drops(row, patience + more, previous) for row in metrics(noise, slope)]
+        return share(found, noise), first(found, noise)
 
     return false_drops
 
@@ -72,7 +78,7 @@ check_false_drops = exercise(
     read=parts(share=to_number, first=to_number),
     wrong=(
         (
-            "your metric rises. A loss that still improves falls: the line is -slope * t.",
+            "as many as if the metric rose. At evaluation t it lies slope * t *lower* than at 0.",
             _simulation(lambda noise, slope: noise + slope * np.arange(noise.shape[1])),
         ),
         (
@@ -80,6 +86,7 @@ check_false_drops = exercise(
             "evaluation t the metric lies slope * t lower.",
             _simulation(lambda noise, slope: noise),
             _simulation(lambda noise, slope: noise - slope),
+            _simulation(lambda noise, slope: noise - slope * np.arange(len(noise))[:, None]),
         ),
         (
             "the noise adds up from one evaluation to the next. Each has its own, independent.",
@@ -99,37 +106,42 @@ check_false_drops = exercise(
         ),
         (
             "the share is of all evaluations. How many *runs* have at least one false drop?",
-            _simulation(says=lambda firsts, noise: (len(firsts) / noise.size, np.mean(firsts))),
+            _simulation(share=lambda found, noise: sum(map(bool, found)) / noise.size),
+            _simulation(share=lambda found, noise: sum(map(len, found)) / noise.size),
         ),
         (
             "that is a number of runs. The share is that over all runs.",
-            _simulation(says=lambda firsts, noise: (len(firsts), np.mean(firsts))),
+            _simulation(share=lambda found, noise: sum(map(bool, found))),
+        ),
+        (
+            "that is the mean number of drops in a run. A run with three counts once.",
+            _simulation(share=lambda found, noise: sum(map(len, found)) / len(found)),
         ),
         (
             "the mean takes the runs without a drop along, as 0. Average over those that drop.",
-            _simulation(
-                says=lambda firsts, n: (len(firsts) / len(n), sum(firsts) / len(n)),
-            ),
+            _simulation(first=lambda found, noise: _mean(found) * _share(found)),
         ),
         (
             "the mean takes the runs without a drop along, as if the drop came at their end. "
             "Average over those that drop.",
             _simulation(
-                says=lambda firsts, n: (
-                    len(firsts) / len(n),
-                    (sum(firsts) + n.shape[1] * (len(n) - len(firsts))) / len(n),
-                ),
+                first=lambda found, noise: (
+                    _mean(found) * _share(found) + noise.shape[1] * (1 - _share(found))
+                )
             ),
         ),
         (
             "that is the earliest drop of all. Take each run's first, and average these.",
-            _simulation(says=lambda firsts, noise: (len(firsts) / len(noise), min(firsts))),
+            _simulation(first=lambda found, noise: min(drops[0] for drops in found if drops)),
+        ),
+        (
+            "later drops are in your mean. Of each run, take the first.",
+            _simulation(first=lambda found, noise: np.mean(np.concatenate(found))),
+            _simulation(first=lambda found, noise: np.mean([d[-1] for d in found if d])),
         ),
         (
             "evaluations are counted from 1 in your mean. Indices begin at 0.",
-            _simulation(
-                says=lambda firsts, noise: (len(firsts) / len(noise), np.mean(firsts) + 1),
-            ),
+            _simulation(first=lambda found, noise: _mean(found) + 1),
         ),
         (
             "that is where the bad ones begin. The drop comes when one more than patience is bad.",
@@ -140,9 +152,7 @@ check_false_drops = exercise(
         ),
         (
             "that is the median of the first drops. The mean was asked for.",
-            _simulation(
-                says=lambda firsts, noise: (len(firsts) / len(noise), np.median(firsts)),
-            ),
+            _simulation(first=lambda found, noise: np.median([d[0] for d in found if d])),
         ),
     ),
     say={"share": {"complement": "that is the share of runs *without* a false drop."}},
@@ -150,7 +160,10 @@ check_false_drops = exercise(
         "share": "your share of runs with a false drop is {given}; {wanted} is right.",
         "first": "your mean first drop comes at {given}; {wanted} is right.",
     },
-    passed="a metric that improves all the time, and a rule that drops all the same.",
+    passed=lambda outcomes: (
+        f"a metric that improves all the time, and a rule that drops all the same. What you "
+        f"guessed is {false_drop_probability(10, 0.1, 300):.2%} of the runs."
+    ),
 )
 
 # --- 4. A rule that can be saved
@@ -165,21 +178,27 @@ def _observer(
     counts_on: bool = False,
     forgets: bool = False,
     fires: bool = True,
+    early: int = 0,
+    first: bool = False,
+    keeps: bool = False,
 ):
     """A rule as a function of its state, right unless it is told otherwise."""
 
     def observe(state, metric, patience, cooldown):
         state = {"best": None, "bad": 0, "left": 0, **(state or {})}
         best, bad, left = (state[name] for name in ("best", "bad", "left"))
+        if left and first:
+            left, bad = left - 1, 0
         if best is None or metric < best:
             best, bad = metric if learns or not left else best, 0
         else:
             bad += 1
-        if left and rests:
+        if left and rests and not first:
             left, bad = left - 1, bad if counts_on else 0
-        fell = bad > patience and not (counts_on and left)
+        fell = bad + early > patience and bad > 0 and not (counts_on and left)
         if fell:
-            best, bad, left = None if forgets else best, 0, cooldown + longer
+            best, left = None if forgets else best, max(0, cooldown + longer)
+            bad = bad if keeps else 0
         state = {"best": best, "bad": bad, "left": left}
         return {name: state[name] for name in kept}, fell is fires
 
@@ -246,6 +265,16 @@ check_observe = exercise(
             _observer(counts_on=True),
         ),
         ("the best is forgotten after a drop. It stays.", _observer(forgets=True)),
+        (
+            "it drops one bad evaluation too soon: more than patience of them drop the rate.",
+            _observer(early=1),
+        ),
+        ("after a drop the count starts anew.", _observer(keeps=True)),
+        (
+            "in the cooldown you set the count back first and then count the evaluation, so that "
+            "one bad one is left.",
+            _observer(first=True),
+        ),
         ("fell is the wrong way round.", _observer(fires=False)),
         (
             "the count of bad evaluations is not in your state: it is 0 again at every call.",
