@@ -134,7 +134,10 @@ def watch(
             raise TypeError(f"watch: rules[{name!r}] must be a Watched, got {rule!r}")
     if optimizer is not None and not isinstance(optimizer, SGD | AdamW):
         raise TypeError(f"watch: optimizer must be an SGD(…) or AdamW(…), got {optimizer!r}")
-    plan = Plan.checked({name: r.shape for name, r in rules.items()}, peaks, seeds, steps)
+    try:
+        plan = Plan.checked({name: r.shape for name, r in rules.items()}, peaks, seeds, steps)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("sweep: ", "watch: ", 1)) from None
     every = _checks.integer("watch", "every", every, minimum=1)
     if plan.steps % every:
         raise ValueError(f"watch: every must divide the {plan.steps} steps, got {every}")
