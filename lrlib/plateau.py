@@ -118,7 +118,7 @@ class PlateauRule:
 
     def _lowered(self) -> float:
         # So many drops that the product would be 0 are one too many.
-        return max(self.level * self.factor, min(self.min_factor, self.level)) or self.level
+        return max(self.level * self.factor, self.min_factor) or self.level
 
     def state_dict(self) -> dict[str, Any]:
         """What was observed, and under "arguments" what the rule was built with."""

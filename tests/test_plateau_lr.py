@@ -126,6 +126,14 @@ def test_the_rates_fall_at_once_and_for_late_groups_and_new_peaks_too():
     assert scheduler.rule.level == 0.1 and scheduler.rule.drops == 1
 
 
+def test_a_self_driving_one_tells_the_rates_of_the_next_update_after_a_drop():
+    scheduler = PlateauLR(sgd(), Warmup(10, 0.1), patience=0, self_driving=True)
+    scheduler.optimizer.step()
+    assert scheduler.get_last_lr() == [0.1 * 0.1]  # of the update just made
+    scheduler.observe(1.0), scheduler.observe(1.0)
+    assert scheduler.get_last_lr() == pytest.approx([0.1 * Warmup(10, 0.1)(1) * 0.1])
+
+
 def test_rates_in_tensors_are_written_in_place():
     rate = torch.tensor(0.1)
     optimizer = sgd(rate)
