@@ -817,7 +817,7 @@ class Prodigy:  # Adam, betas 0.9 and 0.999
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-KNOBS, some = (1 / 3, 1.0, 3.0), lab.seeds(5)
+KNOBS, some = (1 / 3, 1.0, 3.0), lab.seeds(4)
 METHODS = {
     "DoG": lambda T: DoG,
     "D-Adaptation": lambda T: DAdaptation,
@@ -849,28 +849,40 @@ def free(task, T, batch_size):
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 PROBLEMS = {"MNIST-1D, 500 steps": (task, 500, 16, 0.068)}
 PROBLEMS["images, 500 steps"] = (images, 500, 64, 0.28)
-free_runs = {}
 for title, (what, steps, size, middle) in PROBLEMS.items():
     rates = middle * 3.0 ** np.arange(-2, 3)
     shapes = {"constant": Constant(), "linear": PolynomialDecay(steps)}
     tuned = lab.sweep(what, shapes, rates, some, steps=steps, batch_size=size)
-    free_runs[title] = free(what, steps, size)
+    ran = free(what, steps, size)
     print(f"{title:24} test error (%): untuned   one knob tuned")
     for name, i in (("SGD, constant rate", 0), ("SGD, line", 1)):
         e = 100 * tuned.at("test_error")[i].mean(-1)
         best = e[int(np.nanargmin(tuned.at("val_error")[i].mean(-1)))]
         print(f"  {name:30} {'–':>15} {best:16.1f}")
-    for name, (test, val) in free_runs[title].items():
+    for name, (test, val) in ran.items():
         best = test.mean(1)[int(np.nanargmin(val.mean(1)))]
         print(f"  {name:30} {test.mean(1)[1]:15.1f} {best:16.1f}")
 
 # %%
-rows = []
-for title, runs in free_runs.items():
-    gain = (runs["Prodigy"][0] - runs["Prodigy, line"][0])[1]
-    rows.append(
-        lab.measure(f"{title}: Prodigy untuned, less with a line", gain, **POINTS)
-    )
+rows, one = [], torch.ones(12, 1)
+for title, (what, steps, size, _) in PROBLEMS.items():
+    errors = {}
+    for name in ("Prodigy", "Prodigy, line"):
+        method, made = METHODS[name](steps), []
+
+        def begin(x, method=method, made=made):
+            made.append(method(x, one))
+            return made[0]
+
+        run = {"steps": steps, "batch_size": size}
+        errors[name] = (
+            100 * lab.descend(what, begin, lab.seeds(12), **run)["test_error"]
+        )
+        scales = made[0].d.flatten().numpy()
+    print(f"{title}: estimated scales from {scales.min():.2g} to {scales.max():.2g}")
+    gain = errors["Prodigy"] - errors["Prodigy, line"]
+    text = f"{title}: Prodigy, untuned, less the same with a line"
+    rows.append(lab.measure(text, gain, **POINTS))
 lab.claims(rows)
 
 # %% [markdown]
