@@ -249,7 +249,7 @@ for q in QUARTERS:
     print(f"{sigmas[0]:16.3f}{sigmas[1]:12.3f}{need[0]:14}{need[1]:10}")
 
 # %% [markdown]
-# (*patience*: fooled by half of all runs within that quarter.) So three should fire in the first quarter, ten in the third or fourth.
+# (*patience*: the least that fools at most half of all runs within that quarter.) So three should fire in the first quarter, ten in the third or fourth.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
@@ -282,10 +282,10 @@ figures.show(
 )
 
 # %% [markdown]
-# In a hundred evaluations the window is narrow: with half of ten the rule fires in the first half of the run, with twice ten hardly at all.
+# In a hundred evaluations the window is narrow: with half of ten the rule fires in the first half of the run, with twice ten at its very end or never.
 #
 # Ten times as many signals cut σ only by a factor of 1.7 [1.6, 1.9], not by √10. The same signals are heard every time, so the luck of their
-# draw is the same every time and cancels. What is left is the rattle of the weights, which every validation set sees.
+# draw is the same every time and cancels. Most of what is left is the rattle of the weights, which every validation set sees.
 #
 # > **Predict.** Each tuned in its peak, judged on the test set: by how much does the best rule beat a constant rate? One drop planned at 80 %?
 # > The line? And on images that the network fits?
@@ -379,13 +379,13 @@ lab.claims(rows)
 # ## The decision
 #
 # - *The length is known*: plan it, with a line to zero (chapter 4). Watching added nothing here.
-# - *It is open*: hold the rate and cool down when you stop (chapter 4). Or `PlateauLR`, with factor 0.3 and a patience of three σ/δ, both taken from the last
+# - *It is open*: hold the rate and cool down when you stop (chapter 4). Or `PlateauLR`, with factor 0.3 and a patience of three σ/δ, measured on the last
 #   twenty evaluations at a constant rate; too long a patience costs its own length (Depth), too short a one the run.
 # - *Either way* watch the same held-out examples every time, as many as you can pay for, and report on others.
 #
 # ## In your own code
 #
-# The two numbers, from the last twenty losses at a constant rate (they give δ/σ to within 0.04, so do not ask for more):
+# The two numbers, from the last twenty losses at a constant rate (which give δ/σ to about ±0.04):
 #
 # ```python
 # fall = -np.polyfit(range(20), losses, 1)[0]
@@ -556,7 +556,7 @@ lab.claims(rows)
 # of that of the planned drop. At that peak it trails the planned drop by about a point, [0.0, 2.3], and more where the planned drop may take its own.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### The loss always falls when the rate is cut, also when it is too soon
+# ### The loss falls when the rate is cut, also when it is too soon
 
 # %%
 after = []
@@ -581,7 +581,7 @@ lab.claims(rows)
 
 # %% [markdown]
 # So a fall after the cut proves nothing: here it came in runs that ended ten points worse. With the rate at a tenth the weights rattle a tenth as much, and the loss drops by what the rattle
-# cost. The progress that was lost shows later. torch's `cooldown` lets the count wait; it does not make the next cut wiser.
+# cost. The progress that was lost shows later.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### A test of stationarity sees how far above its floor the loss is
@@ -592,7 +592,7 @@ lab.claims(rows)
 # $$\mathbb E\langle\theta,\nabla L\rangle=\tfrac\eta2\,\mathbb E\|g\|^2.$$
 #
 # Both sides can be averaged while you train; SASA (Lang et al. 2019) tests the difference with a confidence interval and drops the rate when it
-# is zero. On the noisy quadratic it is exact: the difference is $\sum_i h_i(1-\eta h_i/2)(e_i-e_i^\infty)$, where the left side is twice the
+# is near enough to zero. On the noisy quadratic it is exact: the difference is $\sum_i h_i(1-\eta h_i/2)(e_i-e_i^\infty)$, where the left side is twice the
 # loss $L=\frac12\sum_i h_ie_i$. So for rates well below the limit the *relative* mismatch is the share of the loss that is still
 # above the floor, and you need not know the floor. Pflug's older test (Chee and Toulis 2018) asks when successive gradients begin to point against each other.
 
@@ -628,7 +628,7 @@ for lr, steps in ((0.3, 1500), (0.1, 5000), (0.03, 20000)):
 # has another form.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### GreedyLR: up needs eleven records in a row, down needs none
+# ### GreedyLR: under noise, eleven records in a row never come
 
 # %% [markdown]
 # Transformers' `GreedyLR` (Subramanian et al. 2025) divides the rate by 0.95 after more than ten records in a row, and multiplies by it after more than ten
@@ -967,7 +967,7 @@ print(pairs[:5], f"… apart in {apart} of {len(pairs)} seeds")
 # - *"Plateau scheduling adapts to the data."* It adapts to σ/δ. Its own drop times were no better than another run's, as far as seven runs can tell.
 # - *"Patience 10 is safe."* With an evaluation every 20 steps it fired once, late; every 80 steps, never; with 100 validation signals, earlier. Patience has a unit: steps.
 # - *"A bigger validation set makes it safe."* Tenfold cut σ by less than two. It did help: patience 10 was 3.5 points better, [1.1, 5.8].
-# - *"The loss fell when the rate was cut, so it was time."* It always falls: above.
+# - *"The loss fell when the rate was cut, so it was time."* It falls then anyway: above.
 # - *"Parameter-free needs no schedule."* On images Prodigy was better with a line; its authors recommend a cosine. DoG and Schedule-Free bring an average, which does a decay's work.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
@@ -996,6 +996,6 @@ print(pairs[:5], f"… apart in {apart} of {len(pairs)} seeds")
 # - H. Lang, P. Zhang, L. Xiao (2019). *Using statistics to automate stochastic optimization.* NeurIPS.
 # - K. Mishchenko, A. Defazio (2024). *Prodigy: an expeditiously adaptive parameter-free learner.* ICML.
 # - S. Pesme, A. Dieuleveut, N. Flammarion (2020). *On convergence-diagnostic based step sizes for stochastic gradient descent.* ICML.
-# - A. Rényi (1962). *Théorie des éléments saillants d'une suite d'observations.*
+# - A. Rényi (1962). *Théorie des éléments saillants d'une suite d'observations.* Annales scientifiques de l'Université de Clermont-Ferrand 8.
 # - S. Subramanian, B. Krishnamoorthy, P. Murthy (2025). *Dynamic learning rate scheduling based on loss changes leads to faster convergence.* arXiv:2512.14527.
 # - S. Yaida (2019). *Fluctuation-dissipation relations for stochastic gradient descent.* ICLR.
