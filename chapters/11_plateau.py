@@ -6,10 +6,9 @@
 # its *peak* times the factor.
 
 # %% [markdown]
-# **In short.** A rule that lowers the rate when the loss stops improving takes bad luck for a plateau. To avoid that over 300 evaluations its *patience* must be two
-# to three times σ/δ, an evaluation's noise over the fall between two, and σ/δ grows as the loss flattens. Patience 3 cut the rate to nothing while the loss was falling,
-# which cost ten points of test error. The best of four rules, patience 10 and *factor* 0.3, ended 2.6 points behind a line to zero. *If you know the length, plan it.* On
-# images that a network fits no difference was seen.
+# **In short.** A plateau rule cannot tell a plateau from bad luck. Not to drop falsely it needs a *patience* of about two to three σ/δ, an evaluation's noise
+# over its fall, which grows as the loss flattens. On 100 held-out signals patience 3 cost ten points of test error; 30
+# would never have fired. The best of four settings, patience 10 on 1,000 signals, *factor* 0.3, ended 2.6 points behind a linear decay. Plan, if you know the length. Fitted images: no difference seen.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 import math
@@ -87,8 +86,8 @@ figures.show(
     "Above, the validation loss over 2,000 steps, means over the seeds. Left alone, "
     "it falls to 1.1 nats, noisily; under the rule it freezes near 1.3 at half of the "
     "run. Below, the applied rates of all seeds on a log axis: each falls by factors "
-    "of ten, beginning between steps 220 and 600; most are a hundredth of the peak or less by "
-    "step 1,000."
+    "of ten, beginning between steps 220 and 600; most are a hundredth of the peak or "
+    "less by step 1,000."
 )
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -140,11 +139,11 @@ figures.show(
 # %% [markdown]
 # How patient must a rule be not to take this for a plateau, and make a *false drop*?
 #
-# ## Patience: two to three times σ/δ
+# ## Not to drop falsely: patience of about two to three σ/δ
 #
-# Let the best lie $z\sigma$ below the line. The $k$-th evaluation after it is lower with probability $Q(z-k\delta/\sigma)$, $Q$ the normal tail.
-# Over $P$ evaluations these add up to about $\frac{\sigma}{\delta}\,\psi(z-P\delta/\sigma)$, with $\psi(x)=\int_x^\infty Q$. The best is passed when the sum is
-# one. The luckiest of $n$ evaluations has $Q(z)\approx1/n$; to be fooled in a share $p$ of runs, $Q(z)=p/n$. So
+# Let the noise be normal and independent, and the best lie $z\sigma$ below the trend. The $k$-th evaluation after it is lower with probability $Q(z-k\delta/\sigma)$, $Q$ the normal tail.
+# Over $P$ evaluations these add up to about $\frac{\sigma}{\delta}\,\psi(z-P\delta/\sigma)$, with $\psi(x)=\int_x^\infty Q$. The best is passed about when the sum is
+# one, a rule of thumb. The luckiest of $n$ evaluations has $Q(z)\approx1/n$; to be fooled in a share $p$ of runs, $Q(z)=p/n$. So
 #
 # $$P\approx\frac{\sigma}{\delta}\,(z-x),\qquad Q(z)=\frac pn,\qquad \psi(x)=\frac\delta\sigma.$$
 #
@@ -195,7 +194,7 @@ for ratio in RATIOS:
 walks = np.random.default_rng(lab.seeds(1)[0]).standard_normal((1000, 300))
 chance = {}
 for ratio in RATIOS:
-    x = np.unique(np.geomspace(1, 1.3 * formula(ratio, 300), 60).astype(int))
+    x = np.unique(np.geomspace(1, 1.3 * formula(ratio, 300), 30).astype(int))
     exact = np.array([false_drop_probability(int(p), ratio, 300) for p in x])
     best = np.minimum.accumulate(walks - ratio * np.arange(300), axis=1)
     new = np.diff(best, prepend=np.inf, axis=1) < 0
@@ -226,7 +225,7 @@ figures.show(
 )
 
 # %% [markdown]
-# If the loss falls by 0.3σ to 0.03σ per evaluation, that is two to three times σ/δ. No one number is right for a whole run: a loss curve flattens, δ shrinks,
+# If the loss falls by 0.3σ to 0.03σ per evaluation, that is 1.6 to 3.3 times σ/δ. (The formula fails where it asks for more than half of the run.) No one number is right for a whole run: a loss curve flattens, δ shrinks,
 # and every patience is too short in the end. What the network's curve asks for, by quarters of the run at a constant rate:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -251,8 +250,7 @@ for q in QUARTERS:
     print(f"{sigmas[0]:16.3f}{sigmas[1]:12.3f}{need[0]:14}{need[1]:10}")
 
 # %% [markdown]
-# (*patience*: the least at which at most half of all runs drop falsely within that quarter, a laxer test than the 5 % above.) So a rule with
-# patience 3 should fire in the first quarter, one with 10 in the third or fourth.
+# (*patience*: the least at which at most half of all runs drop falsely within that quarter, a laxer test than the 5 % above.) So patience 3 should fire in the first quarter, 10 in the third or fourth. The band holds 80 % of the seeds:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 
@@ -280,18 +278,18 @@ ax.set_title(
     "At the median, 3 fires in the first quarter, 10 in the second half, 30 never"
 )
 figures.show(
-    "Step of the first drop over the patience, median and band (10th to 90th percentile) over seeds, in runs "
+    "Step of the first drop over the patience, median and band (10th to 90th "
+    "percentile) over seeds, in runs "
     "at a constant rate. It rises from step 100 at patience 0 through about 450 at 3 "
     "and 1,350 or 1,700 at 10 to never from about 20 on; with 1,000 validation "
     "signals it is mostly later than with 100."
 )
 
 # %% [markdown]
-# (Lines: medians over the seeds; bands: 10th to 90th percentile.) In a hundred evaluations the window is narrow: with half of ten the rule fires in the first half
-# of the run, with twice ten at its very end or never.
+# In a hundred evaluations the window is narrow: on 1,000 signals half of ten fires, in the median, in the first half of the run, and twice ten never.
 #
-# Ten times as many signals cut σ only by a factor of 1.7 [1.6, 1.9], not by √10. The same signals are heard every time, so the luck of their
-# draw is in part the same every time, and that part cancels. The rest holds the rattle of the weights, which every validation set sees.
+# Ten times as many signals cut σ in the second half only by a factor of 1.7 [1.6, 1.9], not by √10. The same signals are heard every time, so part of the luck of their
+# draw cancels; and every validation set sees the weights rattle.
 #
 # > **Predict.** Each tuned in its peak, judged on the test set: by how much does the best rule beat a constant rate? One drop planned at 80 %?
 # > The line? And on images that the network fits?
@@ -382,23 +380,25 @@ print(
 lab.claims(rows)
 
 # %% [markdown]
-# Bars: 95 % intervals. *Half-widths*: how far an estimate lies from its bound, in halves of its interval; below three nothing is claimed. Each seed is judged at the peak that
-# the others choose by 1,000 validation signals.
+# *Half-widths*: how far an estimate lies from its bound, in halves of its interval; below three nothing is claimed. Each seed is judged at the peak that
+# the others choose by 1,000 validation signals. The line is a linear decay to zero; the one drop divides the rate by ten.
 #
-# Patience 3 on 100 signals is worse than no schedule, by ten points. Patience 10 on 1,000 beats the constant rate by 2.4 [1.3, 3.5], and with a milder factor, 0.3 in place of
-# torch's 0.1, by 4.1 [3.2, 5.1]; these two were the better half of the four rules tried. The second is 0.7 [−0.3, 1.6] from one drop planned at 80 %, and 2.6 [1.5, 3.8] behind the line. On
+# On 100 signals patience 3 is ten points worse than no schedule, and patience 10 no better than none. On 1,000 signals patience 10 beats the constant rate by 2.4 [1.3, 3.5], and with factor 0.3 in place of torch's 0.1,
+# by 4.1 [3.2, 5.1]. That is the best of our four settings, picked after the fact; it is 0.7 [−0.3, 1.6] from the planned drop, and 2.6 [1.5, 3.8] behind the line. On
 # fitted images all intervals hold zero, and none reaches a point.
+#
+# Note what won: when it fires, patience 10 is about one σ/δ. Its late drops were false, and helped. A rule too patient to drop falsely would not have dropped at all.
 #
 # ## The decision
 #
 # - *The length is known*: plan it, with a line to zero (chapter 4). Watching added nothing here.
-# - *It is open*: hold the rate and cool down when you stop (chapter 4). Or `PlateauLR` with factor 0.3: a patience below one σ/δ fires while the loss
-#   falls, and one that avoids every false drop may never fire. What won here waited a tenth of the run (10 evaluations, 20 steps apart), on one task.
-# - *Either way* watch the same held-out examples every time, as many as you can pay for, and report on others.
+# - *It is open*: hold the rate and cool down when you stop (chapter 4). Or `PlateauLR` with factor 0.3; here a patience of a tenth of the run (ten evaluations, 20 steps apart) worked best, on one task.
+#   With three σ/δ it fires on true plateaus alone, at up to about twice its own length (Depth).
+# - *Either way* watch the same held-out examples every time, as many as you can pay for, report on others, and think of patience in steps.
 #
 # ## In your own code
 #
-# The two numbers, from the last twenty losses at a constant rate (which give δ/σ to about ±0.04):
+# δ/σ, from twenty losses at a constant rate, to about ±0.04:
 #
 # ```python
 # fall = -np.polyfit(range(20), losses, 1)[0]
@@ -406,7 +406,7 @@ lab.claims(rows)
 # patience = patience_needed(fall / noise, evaluations=100)
 # ```
 #
-# torch's rule, stepped once per evaluation, in a whole loop:
+# torch's rule, stepped once per evaluation, in a whole loop, too short for a drop:
 
 # %%
 data = lab.load_mnist1d().draw(seed=0)
@@ -502,7 +502,7 @@ lab.claim(
 # run: there are no 135 evaluations to wait for in 100.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### At a true plateau, patience costs one to two times its length
+# ### At a true plateau, patience costs up to twice its own length
 
 # %%
 print("evaluations until the drop, by how many of the plateau were seen (exact)")
@@ -512,8 +512,8 @@ for patience in (3, 10, 30, 100):
     print(f"{patience:8}", *(f"{delay:8.1f}" for delay in delays))
 
 # %% [markdown]
-# On a plateau the $k$-th evaluation is the best so far with probability $1/k$, whatever the noise's distribution (Rényi 1962): records die out by themselves: by twice
-# the patience if the plateau is new, hardly at all if it is old. (No two evaluations may be equal, and they must be independent.)
+# On a plateau the $k$-th evaluation is the best so far with probability $1/k$, whatever the distribution of independent noise (Rényi 1962): records die out by themselves. With
+# many evaluations of the plateau seen it costs little more than its length, with one seen about twice that.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### "Patience 10" says nothing until you say how far apart the evaluations are
@@ -533,7 +533,7 @@ for apart in (1, 2, 4, 8):
 # What counts is patience times the steps between evaluations. Once per epoch (250 steps here) patience 10 waits longer than the run.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### No sign that its own drop times beat another run's, in seven runs
+# ### No sign, in seven runs, that a run's own drop times serve it better
 
 # %% [markdown]
 # "Plateau scheduling adapts to the data." If it does, a run should be better off with the drops that its own rule chose than with those that the rule
@@ -565,11 +565,11 @@ rows.append(
 lab.claims(rows)
 
 # %% [markdown]
-# We see no sign of it, though seven runs of one task leave three points either way; whether a rule adapts from task to task this cannot say. The rule also ties the peak: a higher rate rattles more, and fires it sooner. Its best peak is one notch of the
-# grid, a factor of two, below that of the planned drop. At that peak it trails the planned drop by about a point, [0.0, 2.3], and more where the planned drop may take its own.
+# We see no sign of it, though seven runs leave three points either way, and runs that differ by seed alone cannot say what happens from one task to another. The peaks differ: the higher the rate, the sooner the rule fires, and its best peak is
+# one notch of the grid below that of the planned drop. At the rule's own peak it trails the planned drop by about a point, [0.0, 2.3].
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### The loss fell when the rate was cut, also when it was too soon
+# ### The loss falls below its twin's when the rate is cut, also when it is too soon
 
 # %%
 after = []
@@ -588,13 +588,13 @@ for cut, free_, levels in zip(
 # %%
 text = "patience 3: loss after the first drop, less the same run left alone"
 rows = [lab.measure(text, np.array(dip), unit="nats")]
-text = "patience 10: spread of successive losses after the first drop over before"
+text = "patience 10: σ after the first drop over σ before"
 rows.append(lab.claim(text, np.array(after), below=1, scale="ratio"))
 lab.claims(rows)
 
 # %% [markdown]
-# So a fall after the cut proves nothing: here it came in runs that ended ten points worse. At a tenth of the rate the loss moves less from one evaluation to the next (the spread of its differences, in the runs that have fifteen evaluations on either side), and it drops by what the rattle
-# cost. The progress that was lost shows later.
+# So a loss that falls below what it would have been proves nothing: here it came, on average, in runs that ended ten points worse. (σ in the second row is from differences of successive losses: at a lower rate the weights also
+# move more slowly between evaluations.) The progress that was lost shows later.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### In the mean, a test of stationarity sees how far above its floor the loss is
@@ -712,10 +712,10 @@ for name, up, down in zip(by, rises, greedy_runs.drops().mean((1, 2)), strict=Tr
 # %% [markdown]
 # Without noise the rate rises to its bound of 1, whatever that does to the run. With a noise of a tenth of the first loss, eleven records in a row never come, and what is left is a
 # plateau rule with factor 0.95, which ends on `min_lr`. The default `min_lr=1e-3` lies *above* a rate for fine-tuning: 2e-5 cannot fall, only rise, here a hundredfold. On the network it fell
-# ten times a run and gained a point or two on the constant rate (above; one of the two intervals holds zero), where the line gains seven. The paper reports gains over several schedules, with models of up to 7B parameters.
+# ten times a run and gained about a point on the constant rate, −0.9 [−2.0, 0.2] and −1.2 [−2.2, −0.2], where the line gains seven. The paper reports gains over several schedules, with models of up to 7B parameters.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### Hypergradient descent beats a constant rate by little, and no line
+# ### Hypergradient descent beats the constant rate, but not the line
 
 # %% [markdown]
 # Baydin et al. (2018) let the rate descend too: $\eta_{t+1}=\eta_t+\beta\langle g_t,g_{t-1}\rangle$. Greedy in the exact sense, the rate that is best
@@ -757,15 +757,15 @@ lab.claim("hypergradient, tuned, over the tuned line", over, above=1, of="runs")
 
 # %% [markdown]
 # With both knobs tuned it ends a fifth below the constant rate, and half as high again as the line. It is not greedy in the exact sense: a small β makes it slow, and a slow
-# fall from a high rate is a decay. Perhaps what it gains is what chapter 3's decays gain, with two knobs where those have one.
+# fall from a high rate is a decay, with two knobs where chapter 3's have one.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Free of a learning rate is not free of a schedule
 
 # %% [markdown]
-# Three methods that find the size of their own step and one that averages, each in about ten lines, for many runs at once (tensors of shape (runs, parameters)); `knob` multiplies
+# Three methods that find the size of their own step, and one that averages, each in about ten lines, for many runs at once (tensors of shape (runs, parameters)); `knob` multiplies
 # the rate and is 1 if untuned. DoG (Ivgi et al. 2023) divides the distance from the start by the root of all squared gradients; D-Adaptation (Defazio and Mishchenko 2023) and
-# Prodigy (Mishchenko and Defazio 2024) bound the distance to the solution from below; Schedule-Free (Defazio et al. 2024) keeps the rate and averages.
+# Prodigy (Mishchenko and Defazio 2024) bound the distance to the solution from below; Schedule-Free (Defazio et al. 2024) keeps a constant rate (`knob` itself) and averages.
 
 
 # %%
@@ -909,8 +909,7 @@ for title, (what, steps, size, _) in PROBLEMS.items():
 lab.claims(rows)
 
 # %% [markdown]
-# Untuned, DoG, Prodigy with a line and Schedule-Free each come within a point of the tuned line on one of the two problems, and none on both; D-Adaptation's SGD on neither.
-# With their one knob tuned, none leads the tuned line by what matters, in these means of four seeds. A line under Prodigy gained 2.7 points on images, [0.4, 4.9], and nothing that twelve seeds show on MNIST-1D. Between seeds its
+# Untuned, DoG, Prodigy with a line and Schedule-Free each come within a point of the tuned line on one of the two problems, and none on both; D-Adaptation's SGD on neither. With their one knob tuned, none leads the tuned line by what matters. (These are means of four seeds, and rough.) A line under Prodigy gained 2.7 points on images, [0.4, 4.9], and nothing that twelve seeds show on MNIST-1D. Between seeds its
 # scales lie a factor of five apart. What such a method finds is a peak, with an error of its own; the decay is still yours, unless averaging takes its place. The tests hold the last three to their packages.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
@@ -977,10 +976,10 @@ print(pairs[:5], f"… apart in {apart} of {len(pairs)} seeds")
 # ### Folklore, with verdicts
 
 # %% [markdown]
-# - *"Plateau scheduling adapts to the data."* It adapts to σ/δ. Its own drop times were no better than another run's, as far as seven runs can tell.
+# - *"Plateau scheduling adapts to the data."* It adapts to σ/δ. That its own drop times were better than another run's, seven runs do not show.
 # - *"Patience 10 is safe."* With an evaluation every 20 steps it first fired late; every 80 steps, never; with 100 validation signals, earlier. Patience has a unit: steps.
 # - *"A bigger validation set makes it safe."* Tenfold cut σ by less than two. It did help: patience 10 was 3.5 points better, [1.1, 5.8].
-# - *"The loss fell when the rate was cut, so it was time."* It fell when it was too soon as well: above.
+# - *"The loss fell when the rate was cut, so it was time."* On average it falls then anyway: above.
 # - *"Parameter-free needs no schedule."* On images Prodigy was better with a line; its authors recommend a cosine. DoG and Schedule-Free bring an average, which does a decay's work.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
