@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SHAPES, schedules
+from conftest import SHAPES, Formula, schedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_plateau import METRICS, settings_of_a_rule
@@ -317,6 +317,17 @@ def test_a_warning_that_is_an_error_leaves_all_as_it_was():
     assert scheduler.state_dict() == before
 
 
+def test_a_shape_that_fails_on_resuming_leaves_the_rule_as_it_was():
+    scheduler = PlateauLR(sgd(), Formula(lambda step: 1.0 if step < 20 else -1.0), **RULE)
+    run(scheduler, LOSSES[:8])
+    before = scheduler.state_dict()
+    rule = PlateauRule(**RULE)
+    rule.observe(0.1)
+    with pytest.raises(ValueError, match="at least 0"):
+        scheduler.load_state_dict({**before, "last_epoch": 30, "plateau": rule.state_dict()})
+    assert scheduler.state_dict() == before and scheduler.get_last_lr() == [0.05]
+
+
 # Several processes.
 
 OF_EACH = (LOSSES, tuple(reversed(LOSSES)))  # the metrics of the two processes
@@ -385,6 +396,7 @@ def test_two_processes_with_different_metrics_stay_in_step(tmp_path):
         assert first[case] == {"rates": expected.lr[:, 0].tolist(), "falls": falls}, case
     for case in ("each for itself", "groups of one"):
         assert first[case] == first["all"] != second[case], case
+    assert second["groups of one"] == second["each for itself"]
     assert first["nan"] == second["nan"] == {"said": 1, "best": None}
     assert first["torch"] != second["torch"]  # of torch's rule, each follows its own metric
 
