@@ -118,7 +118,7 @@ class PlateauRule:
 
     def _lowered(self) -> float:
         # So many drops that the product would be 0 are one too many.
-        return max(self.level * self.factor, min(self.min_factor, self.level)) or self.level
+        return max(self.level * self.factor, self.min_factor) or self.level
 
     def state_dict(self) -> dict[str, Any]:
         """What was observed, and under "arguments" what the rule was built with."""
@@ -233,10 +233,15 @@ def first_drop_probabilities(
     survival = np.cumprod(np.vstack([np.ones_like(x), stands]), axis=0)
     waves = 2j * np.pi * np.fft.rfftfreq(n, step)
     fall = np.exp(-waves * lags * slope)
-    drops, records = np.zeros(evaluations), np.zeros((patience + 1, n))  # newest first
+    drops = np.zeros(evaluations)
+    if patience > evaluations - 2 or survival[-1].max() < _NOTHING:
+        return drops
+    records = np.zeros((patience + 1, n))  # newest first
     records[0] = density  # the first evaluation is the best so far
     for t in range(1, evaluations):
         drops[t] = step * records[-1] @ survival[-1]
+        if drops.sum() > 1 - _NOTHING:
+            break
         spectrum = (np.fft.rfft(records * survival[:-1]) * fall).sum(axis=0)
         records[1:] = records[:-1]
         records[0] = density * _mass_above(spectrum, waves, x - low, threshold)
@@ -244,6 +249,7 @@ def first_drop_probabilities(
 
 
 _FAR, _STEP = 8.5, 0.05  # standard deviations that are looked at; of the grid
+_NOTHING = 1e-14  # of probability
 
 
 def _above(x: np.ndarray) -> np.ndarray:

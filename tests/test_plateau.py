@@ -214,7 +214,7 @@ def simulated(patience, slope, evaluations, threshold, runs=4000, seed=0):
     [
         *((0, 1.0, 0.0), (2, 1.0, 0.5), (5, 0.5, 0.0), (10, 0.3, 0.0), (10, 0.3, 0.3)),
         *((20, 0.1, 0.0), (50, 0.03, 0.0), (100, 0.01, 0.0), (5, 0.0, 0.0), (5, 0.0, 0.2)),
-        (1, 4.0, 1.5),
+        *((1, 4.0, 1.5), (1, 6.0, 6.0)),
     ],
 )
 def test_the_probabilities_are_those_of_simulated_runs(patience, slope, threshold):
@@ -291,6 +291,13 @@ def test_the_patience_needed_is_the_least(slope, needed):
     assert false_drop_probability(needed, slope, 300) <= 0.05
     assert false_drop_probability(needed - 1, slope, 300) > 0.05
     assert patience_needed(50.0, 5) == 0
+
+
+def test_the_patience_needed_is_found_wherever_it_lies():
+    for slope in (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.5):
+        needed = patience_needed(slope, 30, threshold=0.1)
+        every = (false_drop_probability(patience, slope, 30, 0.1) <= 0.05 for patience in range(31))
+        assert needed == list(every).index(True), slope
 
 
 @pytest.mark.parametrize(("patience", "seen"), [(10, 1), (10, 10), (10, 100), (3, 5), (0, 1)])

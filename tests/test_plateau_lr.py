@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SHAPES, schedules
+from conftest import SHAPES, Formula, schedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_plateau import METRICS, settings_of_a_rule
@@ -124,6 +124,14 @@ def test_the_rates_fall_at_once_and_for_late_groups_and_new_peaks_too():
     scheduler.base_lrs = [1.0, 3.0]
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 0.3])
     assert scheduler.rule.level == 0.1 and scheduler.rule.drops == 1
+
+
+def test_a_self_driving_one_tells_the_rates_of_the_next_update_after_a_drop():
+    scheduler = PlateauLR(sgd(), Warmup(10, 0.1), patience=0, self_driving=True)
+    scheduler.optimizer.step()
+    assert scheduler.get_last_lr() == [0.1 * 0.1]  # of the update just made
+    scheduler.observe(1.0), scheduler.observe(1.0)
+    assert scheduler.get_last_lr() == pytest.approx([0.1 * Warmup(10, 0.1)(1) * 0.1])
 
 
 def test_rates_in_tensors_are_written_in_place():
@@ -309,6 +317,17 @@ def test_a_warning_that_is_an_error_leaves_all_as_it_was():
     assert scheduler.state_dict() == before
 
 
+def test_a_shape_that_fails_on_resuming_leaves_the_rule_as_it_was():
+    scheduler = PlateauLR(sgd(), Formula(lambda step: 1.0 if step < 20 else -1.0), **RULE)
+    run(scheduler, LOSSES[:8])
+    before = scheduler.state_dict()
+    rule = PlateauRule(**RULE)
+    rule.observe(0.1)
+    with pytest.raises(ValueError, match="at least 0"):
+        scheduler.load_state_dict({**before, "last_epoch": 30, "plateau": rule.state_dict()})
+    assert scheduler.state_dict() == before and scheduler.get_last_lr() == [0.05]
+
+
 # Several processes.
 
 OF_EACH = (LOSSES, tuple(reversed(LOSSES)))  # the metrics of the two processes
@@ -377,6 +396,7 @@ def test_two_processes_with_different_metrics_stay_in_step(tmp_path):
         assert first[case] == {"rates": expected.lr[:, 0].tolist(), "falls": falls}, case
     for case in ("each for itself", "groups of one"):
         assert first[case] == first["all"] != second[case], case
+    assert second["groups of one"] == second["each for itself"]
     assert first["nan"] == second["nan"] == {"said": 1, "best": None}
     assert first["torch"] != second["torch"]  # of torch's rule, each follows its own metric
 

@@ -10,6 +10,7 @@ from lrlib.lab.data import (
     load_mnist1d,
     load_text,
 )
+from lrlib.lab.descending import descend
 from lrlib.lab.evidence import (
     ClaimError,
     Estimate,
@@ -44,6 +45,7 @@ from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
 from lrlib.lab.streams import continual_task, in_order
 from lrlib.lab.sweep import SGD, AdamW, batches, sweep
 from lrlib.lab.tuning import tune
+from lrlib.lab.watching import Watched, WatchedResult, watch
 
 __all__ = [
     "MARGINS",
@@ -66,12 +68,15 @@ __all__ = [
     "SweepResult",
     "SyntheticLanguage",
     "Task",
+    "Watched",
+    "WatchedResult",
     "applied",
     "batches",
     "claim",
     "claims",
     "continual_task",
     "convnet",
+    "descend",
     "device",
     "digits_task",
     "half_interval",
@@ -98,4 +103,5 @@ __all__ = [
     "token_loss",
     "transformer",
     "tune",
+    "watch",
 ]
