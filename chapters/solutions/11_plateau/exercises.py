@@ -12,7 +12,6 @@
 import math
 
 import numpy as np
-
 from lrlib import false_drop_probability, plateau_delay
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "rule-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
