@@ -63,7 +63,9 @@ arms = {
 }
 arms["the same, factor 0.3"] = plateau(10, 1000, factor=0.3)
 grid = 0.012 * 2.0 ** np.arange(4)
-ruled = lab.watch(task, arms, grid, seeds, every=every, **settings)
+hasty, *others = arms
+bounds = {hasty: grid / 2} | dict.fromkeys(others, grid)
+ruled = lab.watch(task, arms, bounds, seeds, every=every, **settings)
 never = {f"{n:,} signals": plateau(10**6, n) for n in (100, 1000)}
 alone = lab.watch(task, never, [grid[1]], seeds, every=every, **settings)
 
@@ -71,8 +73,8 @@ alone = lab.watch(task, never, [grid[1]], seeds, every=every, **settings)
 at = ruled.heard_at
 fig, (top, bottom) = plt.subplots(2, 1, sharex=True, height_ratios=(1.5, 1))
 top.plot(at, alone.heard[0, 0].mean(0), color="0.45", linewidth=1.6)
-top.plot(at, ruled.heard[0, 1].mean(0), color=ORANGE, linewidth=1.8)
-for rates in ruled.lr[0, 1]:
+top.plot(at, ruled.heard[0, 2].mean(0), color=ORANGE, linewidth=1.8)
+for rates in ruled.lr[0, 2]:
     bottom.step(np.arange(T), rates, color=ORANGE, linewidth=1, alpha=0.7)
 bottom.axhline(grid[1], color="0.45", linewidth=1)
 top.set(ylabel="loss (nats)", ylim=(0.9, 2.3))
@@ -91,9 +93,9 @@ figures.show(
 )
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-below = ruled.factors[0, 1] < 0.011
+below = ruled.factors[0, 2] < 0.011
 second = np.median(np.where(below.any(-1), at[below.argmax(-1)], T))
-share = 100 * (ruled.at("test_error")[0, 1] - alone.at("test_error")[0, 0])
+share = 100 * (ruled.at("test_error")[0, 2] - alone.at("test_error")[0, 0])
 print(f"median step at which a hundredth of the rate was left: {second:g}")
 lab.claim(
     "the rule's cost in test error, against the same rate left alone",
@@ -306,7 +308,8 @@ arms = {f"patience {p}": plateau(p, 500) for p in (1, 10)}
 of_images = {"steps": T_images, "batch_size": 64}
 image_grid = 0.07 * 2.0 ** np.arange(4)
 watched = lab.watch(images, arms, image_grid, few, every=28, **of_images)
-fitted = lab.sweep(images, flat, image_grid, few, **of_images).joined(watched)
+wide = {"constant": image_grid, "linear": 0.07 * 2.5 ** np.arange(4)}
+fitted = lab.sweep(images, flat, wide, few, **of_images).joined(watched)
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -327,10 +330,8 @@ def intervals_of(ax, runs, title, **axis):
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.1), width_ratios=(1.35, 1))
 intervals_of(left, under, "too few steps (MNIST-1D)", xlim=(-1, 19))
 intervals_of(right, fitted, "all fitted (images)", xlim=(-1.2, 1.2))
-fig.supxlabel(
-    "test error less that of a line to zero (points); note the two scales", size=10.5
-)
-title = "With too few steps the best rule is near one planned drop, and behind the line"
+fig.supxlabel("test error less the line's (points; two scales)", size=10.5)
+title = "Too few steps: the best rule is near one planned drop, and behind the line"
 fig.suptitle(title, x=0.01, ha="left")
 figures.show(
     "Test error less the line's, 95 % intervals. MNIST-1D: constant 7 points, patience "
@@ -580,7 +581,7 @@ for losses, levels in zip(ruled.heard[k, 1], ruled.factors[k, 1], strict=True):
         after.append(spread[1] / spread[0])
 dip = []  # patience 3, 100 signals: the ten evaluations after the first drop
 for cut, free_, levels in zip(
-    ruled.heard[0, 1], alone.heard[0, 0], ruled.factors[0, 1], strict=True
+    ruled.heard[0, 2], alone.heard[0, 0], ruled.factors[0, 2], strict=True
 ):
     i = int(np.argmax(levels < 1)) + 1
     dip.append((cut - free_)[i : i + 10].mean())
