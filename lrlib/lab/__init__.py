@@ -10,7 +10,6 @@ from lrlib.lab.data import (
     load_mnist1d,
     load_text,
 )
-from lrlib.lab.descending import descend
 from lrlib.lab.evidence import (
     ClaimError,
     Estimate,
@@ -76,7 +75,6 @@ __all__ = [
     "claims",
     "continual_task",
     "convnet",
-    "descend",
     "device",
     "digits_task",
     "half_interval",
