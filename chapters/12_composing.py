@@ -705,7 +705,7 @@ print(f"updates at the reduced rate: {low} of 80")
 # %% [markdown]
 # <details><summary>The fault</summary>
 #
-# `LambdaLR` writes peak times factor at every step, and its factor is 1 after the warm-up: what the plateau rule wrote lasts until the next call. The order of the two calls decides only whether one update sees it. (pytorch#82859.) A plateau rule that multiplies a shape is chapter 11's.
+# `LambdaLR` writes peak times factor at every step, and its factor is 1 after the warm-up: what the plateau rule wrote lasts until the next call. The order of the two calls decides only whether one update sees it. (pytorch#82859.) `PlateauLR` is a plateau rule that multiplies any shape.
 #
 # </details>
 
