@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from torch.optim import Optimizer, lr_scheduler
 
-from lrlib import CosineAnnealing, Schedule, Warmup, _checks
+from lrlib import CosineAnnealing, Warmup, _checks
 from lrlib.lab.measuring import applied
 
 WARMUP, TOTAL = 10, 100
@@ -56,10 +56,6 @@ def optax(t: int) -> float:
     return _fall(min(t - WARMUP, TOTAL - WARMUP) / (TOTAL - WARMUP))
 
 
-def _shape(shape: Schedule) -> Callable[[int], np.ndarray]:
-    return shape.sample
-
-
 def _formula(function: Callable[[int], float]) -> Callable[[int], np.ndarray]:
     return lambda n: np.array([function(t) for t in range(n)])
 
@@ -70,10 +66,10 @@ LIBRARIES: dict[str, Callable[[int], np.ndarray]] = {
     "timm: warmup_t=10": _formula(timm),
     "timm: the same, warmup_prefix": _formula(lambda t: timm(t, prefix=True)),
     "optax: warmup_cosine_decay": _formula(optax),
-    "lrlib: Warmup(10)": _shape(Warmup(WARMUP).then(CosineAnnealing(TOTAL - WARMUP))),
-    "lrlib: Warmup(10, 1/11)": _shape(
-        Warmup(WARMUP, 1 / (WARMUP + 1)).then(CosineAnnealing(TOTAL - WARMUP))
-    ),
+    "lrlib: Warmup(10)": Warmup(WARMUP).then(CosineAnnealing(TOTAL - WARMUP)).sample,
+    "lrlib: Warmup(10, 1/11)": Warmup(WARMUP, 1 / (WARMUP + 1))
+    .then(CosineAnnealing(TOTAL - WARMUP))
+    .sample,
 }
 
 

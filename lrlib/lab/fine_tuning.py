@@ -39,7 +39,7 @@ class LayerSGD(SGD):
         _check_shapes("LayerSGD", self.shapes)
 
     def stacked(self, params: dict[str, Tensor]) -> Any:
-        return _StackedLayers(super().stacked, params, self.shapes)
+        return _StackedLayers(type(self).__name__, super().stacked, params, self.shapes)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class LayerAdamW(AdamW):
         _check_shapes("LayerAdamW", self.shapes)
 
     def stacked(self, params: dict[str, Tensor]) -> Any:
-        return _StackedLayers(super().stacked, params, self.shapes)
+        return _StackedLayers(type(self).__name__, super().stacked, params, self.shapes)
 
 
 def _check_shapes(owner: str, shapes: object) -> None:
@@ -66,6 +66,7 @@ class _StackedLayers:
 
     def __init__(
         self,
+        owner: str,
         make: Callable[[dict[str, Tensor]], Any],
         params: dict[str, Tensor],
         shapes: tuple[Schedule, ...],
@@ -75,7 +76,7 @@ class _StackedLayers:
             layers.setdefault(name.rpartition(".")[0], {})[name] = p
         if len(layers) != len(shapes):
             raise ValueError(
-                f"LayerSGD: shapes must be one for each of the {len(layers)} layers, got "
+                f"{owner}: shapes must be one for each of the {len(layers)} layers, got "
                 f"{len(shapes)}"
             )
         self.parts, self.shapes = [make(own) for own in layers.values()], shapes
