@@ -304,10 +304,9 @@ images, T_images, few = lab.images_task(hidden=(64,)), 1400, lab.seeds(8)
 flat = {"constant": Constant(), "linear": PolynomialDecay(T_images)}
 arms = {f"patience {p}": plateau(p, 500) for p in (1, 10)}
 of_images = {"steps": T_images, "batch_size": 64}
-image_grid = 0.07 * 2.0 ** np.arange(4)
+image_grid = 0.07 * 2.0 ** np.arange(5)
 watched = lab.watch(images, arms, image_grid, few, every=28, **of_images)
-wide = {"constant": image_grid, "linear": 0.07 * 2.5 ** np.arange(4)}
-fitted = lab.sweep(images, flat, wide, few, **of_images).joined(watched)
+fitted = lab.sweep(images, flat, image_grid, few, **of_images).joined(watched)
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
