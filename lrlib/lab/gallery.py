@@ -46,19 +46,24 @@ def traced(run: Run) -> tuple[np.ndarray, str]:
 
 
 def fault(
-    title: str, alt: str, meant: Sequence[tuple[float, Schedule]] = ()
+    title: str,
+    alt: str,
+    meant: Sequence[tuple[float, Schedule]] = (),
+    *,
+    updates: int = 0,
 ) -> Callable[[Run], np.ndarray]:
     """A decorator: draws what the function applied over what was meant, and shows its code.
 
     `title` is the symptom, `alt` the figure's alternative text, `meant` a (peak, shape) for each
-    curve that was wanted. The function's name then stands for the applied rates, (updates,
-    groups).
+    curve that was wanted. It is drawn for as many updates as were made, or for `updates` if that
+    is more: the length that was meant, of a run that ends early. The function's name then stands
+    for the applied rates, (updates, groups).
     """
 
     def decorate(run: Run) -> np.ndarray:
         rates, error = traced(run)
         _, ax = plt.subplots(figsize=(6.4, 1.9))
-        plans = [peak * shape.sample(len(rates)) for peak, shape in meant]
+        plans = [peak * shape.sample(max(len(rates), updates)) for peak, shape in meant]
         for plan in plans:
             ax.step(range(len(plan)), plan, where="post", color="0.78", linewidth=4)
         for group, style in zip(rates.T, ("-", "--", ":", "-."), strict=False):
