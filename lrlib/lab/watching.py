@@ -266,10 +266,10 @@ class _Work:
         return (loss if watched.metric == "val_loss" else error).numpy()
 
     def _ending(self, training: Training, losses: np.ndarray) -> dict[str, np.ndarray]:
-        """Loss and error on validation and test set at the end; NaN for a run that diverged."""
+        """Loss and error on every split at the end; NaN for a run that diverged."""
         lost = ~np.isfinite(losses).all(0)
         found = {}
-        for split in ("val", "test"):
+        for split in SPLITS:
             source = self.sources[split].to(self.device)
             with torch.no_grad():
                 values = evaluated(training.stacked, source, training.part.which)
