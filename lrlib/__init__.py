@@ -16,7 +16,7 @@ from lrlib.cyclical import Cyclical, CyclicalMomentum
 from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, PolynomialDecay
 from lrlib.fixed_learning_rate import largest_hessian_eigenvalue, noise_floor, stability_limit
 from lrlib.one_cycle import OneCycle
-from lrlib.pretraining import WSD, LastIterateBound, last_iterate_bound
+from lrlib.pretraining import WSD, LastIterateBound, growing_average, last_iterate_bound
 from lrlib.schedule import Cooldown, Product, Schedule, Then
 from lrlib.serialization import from_dict, register_schedule
 from lrlib.step_decay import MultiStepDecay, StepDecay
@@ -72,6 +72,7 @@ __all__ = [
     "from_dict",
     "from_name",
     "gradient_noise_scale",
+    "growing_average",
     "largest_hessian_eigenvalue",
     "last_iterate_bound",
     "noise_floor",

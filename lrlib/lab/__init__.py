@@ -1,5 +1,6 @@
 """The lab: what the chapters experiment with. Needs the extra `book`: pip install 'lrlib[book]'."""
 
+from lrlib.lab.averaging import averaged
 from lrlib.lab.data import (
     Dataset,
     Fresh,
@@ -65,6 +66,7 @@ __all__ = [
     "SyntheticLanguage",
     "Task",
     "applied",
+    "averaged",
     "batches",
     "claim",
     "claims",
