@@ -336,3 +336,181 @@ figures.show(
     "above the diagonal. The short transformer's points show no order. Those of the "
     "network on MNIST-1D show some."
 )
+
+# %% [markdown]
+# TODO-centre
+#
+# ## Linear or WSD? It depends on the task
+#
+# On a noisy quadratic with a power-law spectrum the best schedule of all can be computed. Li et al. (2026) prove two regimes. *Easy*: most of the loss lies
+# in directions with curvature enough to be learnt; then decay from the start. *Hard*: most lies where even the largest stable rate is
+# slow; then hold that rate, and cool down late.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+TASKS = {"easy": (1.5, 1.0), "hard": (2.0, 0.35)}  # capacity, source
+T = 1000
+RIVALS = {
+    "constant": Constant(),
+    "linear": PolynomialDecay(T),
+    "cosine": CosineAnnealing(T),
+    "WSD, 20 %": WSD(T, 0, 0.2, "linear"),
+    "WSD, 50 %": WSD(T, 0, 0.5, "linear"),
+}
+best, scores = {}, {}
+for name, exponents in TASKS.items():
+    problem = lab.NoisyQuadratic.power_law(*exponents)
+    cap = 1 / sum(problem.curvature)
+    best[name] = problem.optimal(T, cap)
+    for rival, plan in RIVALS.items():
+        scores[name, rival] = problem.tune(plan, T, cap=cap)[1] / best[name].loss
+    best[name] = best[name].rates / cap
+
+# %% tags=["nbval-check-output"]
+print("loss over the best possible " + "".join(f"{rival:>12}" for rival in RIVALS))
+for name in TASKS:
+    cells = "".join(f"{scores[name, rival]:12.2f}" for rival in RIVALS)
+    print(f"{name:28}{cells}")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(7.6, 2.9))
+style = figures.look("optimal")
+for name, marker in (("easy", "-"), ("hard", "--")):
+    ax.plot(best[name], **(style | {"linestyle": marker, "color": "black"}))
+ax.annotate("hard: hold the largest\nstable rate, then fall", (560, 0.8))
+ax.annotate("easy: fall from the start", (330, 0.46))
+ax.set(xlabel="step", ylabel="best rate ÷ largest stable", ylim=(0, 1.08))
+ax.set_title("The best schedule decays from the start, or at the very end")
+figures.show(
+    "The best possible rates over 1,000 steps on two noisy quadratics. Easy: from 0.8 "
+    "of the largest stable rate, almost on a line, to zero. Hard: at the largest "
+    "stable rate for nearly nine tenths of the run, then down."
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+LANGUAGES = {
+    "easy": lab.SyntheticLanguage(8, (2.0,)),
+    "hard": lab.SyntheticLanguage(30, (8.0, 0.5)),
+}
+PLANS = {"linear": PolynomialDecay(500), "WSD": WSD(500, 0, 0.2, "linear")}
+lowest = {"easy": {"linear": 0.008, "WSD": 0.004}, "hard": {"linear": 0.016, "WSD": 0.008}}
+spoken, above = {}, {}
+for name, language in LANGUAGES.items():
+    talk = lab.language_task(depth=1, context=4, language=language)
+    spoken[name] = lab.tune(
+        talk,
+        PLANS,
+        lowest[name],
+        lab.seeds(10),
+        steps=500,
+        count=4,
+        optimizer="adamw",
+    )
+    floor = [talk.data.draw(seed).entropy("test") for seed in lab.seeds(10)]
+    judged, _ = spoken[name].judged("test_loss", "val_loss")
+    above[name] = {plan: judged[plan] - floor for plan in PLANS}
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+rows = []
+for name in LANGUAGES:
+    gap = spoken[name].compare("WSD", "linear", "test_loss", "val_loss")
+    rows.append(lab.measure(f"{name} language: WSD less the line", gap, unit="nats"))
+    part = above[name]["WSD"] / above[name]["linear"]
+    text = f"{name} language: WSD's loss above the floor over the line's"
+    rows.append(lab.measure(text, part, scale="ratio"))
+lab.claims(rows)
+
+# %% [markdown]
+# TODO-language
+#
+# ## Averaging instead of decay
+#
+# If the cooldown only removes the noise, an average of the weights should do it too, without an end that has to be planned. Hold the rate, and keep an average over about the last
+# quarter of the run, *however long it has become*: after $n$ updates the newest weights enter with $4/(n+3)$ (`growing_average`).
+#
+# > **Predict.** One rate, one average, never told the length: against a cosine tuned for each length, where does it end, on
+# > the quadratic of chapter 1, and on a network?
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+quad, ENDS = lab.NoisyQuadratic(), (100, 200, 400, 800, 1600, 3200)
+tuned = {n: quad.tune(CosineAnnealing(n), n)[1] for n in ENDS}
+entering = np.minimum(1, 4 / (np.arange(1, 3201) + 3))
+rates = np.geomspace(0.02, 1.9, 24)[:, None] * np.ones(3200)
+at_ends = [n - 1 for n in ENDS]
+cosines = np.array(list(tuned.values()))
+average = quad.average_loss(rates, entering)[:, at_ends] / cosines
+raw = quad.loss(rates)[:, list(ENDS)] / cosines
+branch = np.array(
+    [
+        [quad.loss(rate[0] * WSD(n, 0, 0.4, "linear").sample(n))[-1] for n in ENDS]
+        for rate in rates
+    ]
+)
+one = {"held rate": raw, "branch, 40 % cooldown": branch / cosines, "average": average}
+one = {name: table[np.argmin(table.max(1))] for name, table in one.items()}
+for name, row in one.items():
+    print(f"{name:22}", *(f"{x:6.2f}" for x in row))
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+net, LENGTHS, PEAK = lab.mnist1d_task(), (500, 1000, 2000), 0.024
+every = {"steps": 2000, "batch_size": 16, "eval_steps": range(50, 2001, 50)}
+held = lab.sweep(
+    net,
+    {"average": Constant()},
+    [PEAK],
+    lab.seeds(12),
+    evaluate=["val"],
+    keep_states=True,
+    **every,
+)
+merged = lab.averaged(held, LENGTHS)
+less = {"linear": [], "cosine": []}
+for n in LENGTHS:
+    plans = {"linear": PolynomialDecay(n), "cosine": CosineAnnealing(n)}
+    ends = lab.tune(net, plans, 0.02, lab.seeds(12), steps=n, count=4)
+    judged, _ = ends.judged()
+    for name in less:
+        less[name].append(100 * (merged.at("test_error", n)[0, 0] - judged[name]))
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4))
+paint = {"held rate": "black", "branch, 40 % cooldown": look["cooldown 20 %"]}
+for name, row in one.items():
+    left.plot(ENDS, row, "o-", color=paint.get(name, "#D55E00"))
+    left.annotate(name, (100, row[0] + 0.1), color=paint.get(name, "#D55E00"))
+left.axhline(1, color=look["cosine"], linewidth=1.2)
+left.annotate("cosine tuned for\neach length", (3100, 1.06), color=look["cosine"], ha="right")
+left.set(xscale="log", xlabel="steps", ylabel="loss ÷ tuned cosine's", ylim=(0, 3))
+left.set_xticks(ENDS, [f"{n:,}" for n in ENDS])
+left.minorticks_off()
+left.set_title("quadratic, one rate for all lengths", fontsize=10, fontweight="normal")
+for name, shift in (("linear", 0.97), ("cosine", 1.03)):
+    values = np.array(less[name])
+    x = np.array(LENGTHS) * shift
+    half = lab.half_interval(values)
+    right.errorbar(x, values.mean(1), yerr=half, fmt="o", color=look[name], capsize=4)
+    right.annotate(f"less the tuned {name}", (520, 4.4 - (name == "cosine")), color=look[name])
+right.axhline(0, color="0.6", linewidth=1)
+right.set(xscale="log", xlabel="steps", ylabel="average: test error, points", ylim=(-5, 5))
+right.set_xticks(LENGTHS, [f"{n:,}" for n in LENGTHS])
+right.minorticks_off()
+right.set_title("network, MNIST-1D, one rate", fontsize=10, fontweight="normal")
+fig.suptitle("TODO-title", x=0.01, ha="left")
+figures.show("TODO-alt")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+rows = []
+for name, values in less.items():
+    for n, one_length in zip(LENGTHS, values, strict=True):
+        text = f"{n} steps: held rate, averaged, less a tuned {name}"
+        rows.append(lab.measure(text, one_length, unit="points"))
+images = lab.images_task(hidden=(64,))
+fit = lab.sweep(
+    images,
+    {"average": Constant(), "linear": PolynomialDecay(1400)},
+    [0.07, 0.14, 0.28, 0.56],
+    lab.seeds(8),
+    steps=1400,
+    batch_size=64,
+    eval_steps=range(100, 1401, 100),
+    keep_states=True,
+)
