@@ -320,7 +320,7 @@ def test_a_bad_average_is_refused(change, message):
 @pytest.mark.parametrize("bad", [0, -1.0, float("nan"), "1", None])
 def test_a_bad_power_law_is_refused(bad):
     for arguments in ((bad, 1.0), (1.0, bad)):
-        with pytest.raises((TypeError, ValueError), match="NoisyQuadratic.power_law: "):
+        with pytest.raises((TypeError, ValueError), match=r"NoisyQuadratic\.power_law: "):
             NoisyQuadratic.power_law(*arguments)
-    with pytest.raises((TypeError, ValueError), match="NoisyQuadratic.power_law: directions"):
+    with pytest.raises((TypeError, ValueError), match=r"NoisyQuadratic\.power_law: directions"):
         NoisyQuadratic.power_law(1.0, 1.0, directions=bad)
