@@ -8,7 +8,7 @@
 # %% [markdown]
 # **In short.** *Length known*: cool down to zero, over the last 40 % of the run or over all of it: in published runs of a 124M model these tie, and
 # the usual cosine to a tenth lost 0.028 nats, the gain of 30 % more steps. *It may grow*: hold the rate, and branch off a cooldown whenever you want a
-# model. *Unknown*: hold it, and average the last quarter: on one network 0.7 points of error better to 3.0 worse than a line
+# model. *Unknown*: hold it, and average the last quarter: on one network 0.3 points of error better to 3.1 worse than a line
 # tuned for each length.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -177,7 +177,7 @@ figures.show(
 )
 
 # %% [markdown]
-# So hold the rate, and cool down when you need the model. How long a cooldown, and at which peak?
+# So hold the rate, and cool down when you need the model. For how long?
 #
 # ## One formula, written for another problem
 #
@@ -207,7 +207,7 @@ print(bound(line.sample(400)), last_iterate_bound(line, 400).value)
 # run for 25,000 steps, *loss = level + slope × bound*, and let it say what eleven shapes reach in 50,000. Beside it, a noisy quadratic whose spectrum is
 # chosen on the same nine numbers out of 80 power laws, and two networks of this book's recordings.
 #
-# > **Predict.** Which of the four orders the eleven shapes best? Which gaps does it get wrong?
+# > **Predict.** Which of the four orders the shapes best? Which gaps does it get wrong?
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -375,7 +375,7 @@ figures.show(
 # with five, does as well. The bound's gaps are too small: a tenth of the peak left over costs 0.028 nats, it says 0.015. By the bound gaps shrink as $1/\sqrt T$; this one
 # grew, from 0.016 at 25,000 steps (where, though, six best peaks are the highest tried). Bergsma et al. (2025) too found decay to zero worth more in longer runs.
 #
-# A short run of your own is no such guide: our transformer's 800 steps order nothing; MNIST-1D knows the constant rate.
+# A short run is no such guide: our transformer's 800 steps order nothing; MNIST-1D ranks seven shapes (0.89) but not the gaps.
 #
 # ## Linear or WSD? It depends on the task
 #
@@ -466,7 +466,7 @@ lab.claims(rows)
 # %% [markdown]
 # The wrong choice costs a quarter of the loss; a cooldown over half the run at most 9 %.
 #
-# Transformers that learn a small language show half of it. *Easy* (8 tokens, each depends on one before), WSD ends 1.5 times as far above the floor as the
+# Transformers that learn a small language show half of it. *Easy* (8 tokens, each depends on one before), WSD ends 1.6 times [1.4, 1.8] as far above the floor as the
 # line; *hard* (30 tokens, two before) we see no difference.
 #
 # ## Averaging instead of decay
@@ -601,13 +601,13 @@ lab.claims(rows)
 
 # %% [markdown]
 # On the quadratic it stays within 12 % of the tuned cosine. On the network it takes three to five points off the held rate, and lands
-# near the cosine; the line is ahead at two lengths, by 3.0 points [2.3, 3.8] at the longest. On fitted images it gains 0.5 points [0.2, 0.8] on the line. Meterez et al. (2026) report such averages comparable with the cosine for
+# near the cosine; the line is ahead at two lengths, by 3.1 points [2.0, 4.2] at the longest. On fitted images it gains 0.5 points [0.2, 0.8] on the line. Meterez et al. (2026) report such averages comparable with the cosine for
 # models of 150M and 300M.
 #
 # ## The decision
 #
-# - *Length known*: hold, and cool down to *zero* over the last half; a line over all of it is as good on language models. The longer the cooldown, the higher the best peak: twice, from 10 % to all.
-# - *It may grow*: hold, save, and branch off a cooldown over a quarter of the steps so far ($1-\\sqrt s$ if it must be short). Go on from where it was saved.
+# - *Length known*: hold, and cool down to *zero* over the last half; on the published model a line over all of it is as good. The longer the cooldown, the higher the best peak: twice, from 10 % to all.
+# - *It may grow*: hold, save, and branch off a cooldown over a quarter to two thirds of the steps so far ($1-\sqrt s$ if it must be short). Go on from where it was saved.
 # - *Unknown, or models wanted all the time*: hold, and evaluate a growing average.
 #
 # ## In your own code
@@ -718,7 +718,7 @@ for name, value in seen.items():
 
 # %% [markdown]
 # The bound has one more number to fit here, $D/G$, the unit of its peaks. Nine of ten best peaks are then told within a fifth; for the cosine to a tenth it says 1.40 where
-# 0.98 is best. (The constant rate's best is at the grid's edge here; at a peak of 0.1 thousandths its loss was 3.130.) The rate of a held phase does not carry over to a line: double it.
+# 0.98 is best. (The constant rate's best is at the grid's edge here; at a peak of 0.1 thousandths its loss was 3.130.) The rate of a held phase does not carry over to a line, whose best peak is 1.7 times that of a 20 % cooldown.
 #
 # The logs are `ann124-*` (cooldowns), `cos-zero-124m*`, `cos-10-124m*`, `stable-124m*`, and, for second runs, the line and a peak of 3, those in `grad_norm/`; data SlimPajama, 51,200 tokens a step, 300
 # steps of warm-up; AdamW. One seed: the standard deviation of a rerun, 0.0014 nats, is what the machine's arithmetic does, and less than another seed would. Peaks of 0.1 were run too, and never best.
@@ -776,7 +776,7 @@ print(f"floor of a held rate: {0.5 * 0.2 / (2 - 0.2):.4f}")
 
 # %% [markdown]
 # The cooldown's 200 steps bring as much progress along the river as 100 steps at the full rate (the area under the line), and take away
-# nine tenths of the bank's loss. That a cooldown "finds" nothing new is built into this model; whether a network is
+# seven eighths of the bank's loss. That a cooldown "finds" nothing new is built into this model; whether a network is
 # like it the path's measurements say, not the picture.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
@@ -848,7 +848,7 @@ print(f"Schedule-Free, β = 0.9: batch of 1 {row[0]:.2f}, of 16 {row[1]:.2f}")
 
 # %% [markdown]
 # With a batch of one the plain mean is best, a fifth below the tuned cosine; with a batch of 16 the start counts for longer, and looking back over half of the run is best. An emphasis of 3, a quarter of the run, is near the cosine in both,
-# and what the network above was averaged with: one setting, chosen neither here nor there. Schedule-Free, at one rate for all lengths and without its warm-up, is behind the tuned cosine; it was made for other problems than this one, and with a tuned $\\beta$ it may do better.
+# and what the network above was averaged with: one setting, chosen neither here nor there. Schedule-Free, at one rate for all lengths and without its warm-up, is behind the tuned cosine; it was made for other problems than this one, and with a tuned $\beta$ it may do better.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### The best peak falls with the length, and by how much depends on the task
@@ -876,7 +876,7 @@ for name, peak_of in theories.items():
 
 # %% [markdown]
 # By the bound, and by the easy quadratics, four times the steps want a peak lower by 1.8 to 2.3. On the hard one the peak stays at the largest stable rate. The power scheduler
-# of Shen et al. (2024) builds on such a power of the length, $-0.51$; the published model's best peaks cannot be compared, for at 25,000 steps they lie on the grid's edge.
+# of Shen et al. (2024) builds on such a power of the length, $-0.51$; the published model's cannot be compared, for at 25,000 steps most best peaks lie on the grid's edge.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Weight decay and rate are one timescale
@@ -932,11 +932,11 @@ for decay, found in by_decay.items():
         print(f"{decay:5}  " + "  ".join(cells))
 
 # %% [markdown]
-# With a memory of more than about 1,500 steps decay cost less than a point, with a memory of 125 to 1,250 two to eight points; here, where 1,000 steps do not fit the data, it helped nowhere. The cost is not a function of the memory alone: at 1,000
-# and at 833 it is 2.9 and 2.8, at 500 and 417 2.9 and 3.9. Three seeds; a lead to test on your model, by halving $\\eta$ and doubling $\\lambda$.
+# With a memory of 2,500 steps or more decay cost less than a point, with 125 to 1,250 steps two to eight: where AdamW forgets within the run, it forgets what it has learnt. It helped
+# nowhere here, where 1,000 steps do not fit the data. Three seeds and no interval: a lead to test on your model, by halving $\eta$ and doubling $\lambda$.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### A batch that grows halves the updates
+# ### A batch that grows halves the updates; at what price four seeds do not say
 
 # %% [markdown]
 # Where the schedule would cut the rate by a factor $a$, cut it by $\sqrt a$ and let the batch grow by $a$ (Seesaw, for Adam; Meterez et al. 2025). The updates that are left are the mean factor
@@ -983,8 +983,7 @@ for name, power in (("the root of it", 0.5), ("nothing", 0.0)):
 lab.claims(rows)
 
 # %% [markdown]
-# Half the updates: with the root rule 0.8 points [0.3, 1.3] above the cosine, less than what matters here (2); and with the rate not cut at all no worse (−1.0 [−2.1, 0.1]), which the paper's theory for Adam does not expect where
-# noise dominates. Serial steps are what is saved, and only if a batch of 512 takes your machine no longer than one of 16.
+# Half the updates. With the root rule the error is 1.2 points [−1.4, 3.8] above the cosine's, with a rate that is not cut at all −0.3 [−2.2, 1.6]: four seeds cannot tell the three apart. Serial steps are what is saved, and only if a batch of 512 takes your machine no longer than one of 16.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Two runs predict the others, and the best schedule
@@ -1056,16 +1055,16 @@ print("its factors every 100 steps:", (falling(found.x)[::100] / top).round(2))
 
 # %% [markdown]
 # Every unseen shape within 3 %, and the schedule that minimises the law within 1 % of the best possible under that peak, though the law has seen two runs, neither of which falls smoothly: it holds two thirds of the run, and falls. (The constants are not all determined:
-# $\\gamma$ went to zero, where $B$ and $C$ take its part.) On language models of up to 400M parameters its authors report the same. What it cannot see is an instability: nothing here diverges.
+# $\gamma$ went to zero, where $B$ and $C$ take its part.) Its authors report accurate forecasts for unseen schedules on language models. What it cannot see is an instability: nothing here diverges.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Folklore, with verdicts
 
 # %% [markdown]
-# - *"A cosine to a tenth is the standard."* In these logs it lost 0.028 nats to a cosine to zero, twenty times what a rerun moves.
-# - *"A cooldown of 10 % is enough."* It lost 0.028 as well; 20 % lost 0.013 on a line and 0.006 as $1-\\sqrt s$; 40 % nothing.
+# - *"A cosine to a tenth is the standard."* In these logs it lost 0.028 nats to a cosine to zero, twenty standard deviations of a rerun.
+# - *"A cooldown of 10 % is enough."* It lost 0.028 as well; 20 % lost 0.013 on a line and 0.006 as $1-\sqrt s$; 40 % nothing.
 # - *"WSD is a free lunch."* The trunk is; each branch costs its cooldown, and 20 % of it is not the best that can be done.
-# - *"Large models behave unlike toys."* The exact toys put their schedules in the right order; our short run of a real transformer did not. What differs is the regime, not the size.
+# - *"Large models behave unlike toys."* The exact toys put their schedules in the right order; our short run of a real transformer did not. Size is not all that differs: ask in which regime a run is.
 # - *"Averaging replaces decay."* It replaced a tuned cosine, not a tuned line, on the one network asked.
 
 # %% [markdown]
@@ -1073,8 +1072,8 @@ print("its factors every 100 steps:", (falling(found.x)[::100] / top).round(2))
 #
 # In `exercises/14_pretraining/`; the core is 1 to 3, 45 minutes.
 #
-# 1. WSD from its phases (10 minutes). 2. A branch that the trunk does not notice (15). 3. An average without a horizon (20). 4. Open: a
-#    plan for a run that may grow (30).
+# 1. WSD from its phases (10 minutes). 2. What the branches cost (18). 3. An average without a horizon (17). 4. Open: a
+#    run that may grow (30).
 #
 # ## References
 #
