@@ -3,9 +3,9 @@
     python data/make_data.py                 mnist1d, digits and mnist5k
     python data/make_data.py digits pydocs   those named
 
-pydocs is frozen: its text comes with one version of Python, so it must be named, and under any
-other version nothing is written. Needs the versions named in data/README.md: pip install
-'lrlib[makers]'.
+pydocs and pycode are frozen: their text comes with one version of Python, so they must be named,
+and under any other version nothing is written. Needs the versions named in data/README.md: pip
+install 'lrlib[makers]'.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import io
 import platform
 import re
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -22,9 +23,13 @@ import numpy as np
 HERE = Path(__file__).parent
 SUMS = HERE / "SHA256SUMS"
 
-# Which Python's documentation pydocs.npz holds, and the SHA-256 of that text in UTF-8.
-PYDOCS_PYTHON = "3.11.7"
+# Which Python's texts pydocs.npz and pycode.npz hold, and the SHA-256 of each in UTF-8.
+FROZEN_PYTHON = "3.11.7"
 PYDOCS_SHA256 = "52b20a97b47dd32a9b7df46d085cb280f1d4eed26e03b3687cc55f7cb29bdd95"
+PYCODE_SHA256 = "18b628390d7aa28dac636fecf6e95045572c3f80801cd3e06ea19d279ca0ed55"
+# Modules of the standard library that carry no notice of another licence.
+PYCODE_FILES = ("contextlib", "copy", "dataclasses", "enum", "glob", "inspect", "pprint", "queue")
+PYCODE_FILES += ("shutil", "tempfile", "threading")
 
 
 def mnist1d() -> dict[str, np.ndarray]:
@@ -66,21 +71,32 @@ def pydocs() -> dict[str, np.ndarray]:
     for name in sorted(topics):
         for paragraph in re.split(r"\n(?:[ \t]*\n)+", topics[name].strip("\n")):
             once.setdefault(" ".join(paragraph.split()), paragraph)
-    text = "\n\n".join(once.values()) + "\n"
+    return frozen("pydocs", "documentation", "\n\n".join(once.values()) + "\n", PYDOCS_SHA256)
+
+
+def pycode() -> dict[str, np.ndarray]:
+    """Some modules of Python's standard library, one after the other, as one text."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    files = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in PYCODE_FILES]
+    return frozen("pycode", "standard library", "\n\n".join(files), PYCODE_SHA256)
+
+
+def frozen(name: str, what: str, text: str, sha256: str) -> dict[str, np.ndarray]:
+    """A text as tokens and their vocabulary, if it is the one that the book was made with."""
     found = hashlib.sha256(text.encode()).hexdigest()
-    if found != PYDOCS_SHA256:
+    if found != sha256:
         sys.exit(
-            f"make_data.py: pydocs.npz is frozen at the documentation of Python {PYDOCS_PYTHON}. "
+            f"make_data.py: {name}.npz is frozen at the {what} of Python {FROZEN_PYTHON}. "
             f"This is Python {platform.python_version()}, whose text differs (SHA-256 {found}, "
-            f"not {PYDOCS_SHA256}). Nothing was written; run this with Python {PYDOCS_PYTHON}."
+            f"not {sha256}). Nothing was written; run this with Python {FROZEN_PYTHON}."
         )
     points = np.frombuffer(text.encode("utf-32-le"), dtype="<i4")
     vocabulary, tokens = np.unique(points, return_inverse=True)
     return {"tokens": tokens.astype(np.uint8), "vocabulary": vocabulary.astype(np.int32)}
 
 
-MAKERS = {f.__name__: f for f in (mnist1d, digits, mnist5k, pydocs)}
-FROZEN = ("pydocs",)
+MAKERS = {f.__name__: f for f in (mnist1d, digits, mnist5k, pydocs, pycode)}
+FROZEN = ("pydocs", "pycode")
 
 
 def write(name: str, arrays: dict[str, np.ndarray]) -> str:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from lrlib import _checks
 from lrlib.choosing import CosineCycles, InverseSquareRootDecay, from_name
+from lrlib.composing import FromFunction, layer_groups
 from lrlib.constant import Constant
 from lrlib.cosine_annealing import CosineAnnealing
 from lrlib.cyclical import Cyclical, CyclicalMomentum
 from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, PolynomialDecay
 from lrlib.fixed_learning_rate import largest_hessian_eigenvalue, noise_floor, stability_limit
 from lrlib.one_cycle import OneCycle
+from lrlib.plateau import PlateauRule, false_drop_probability, patience_needed, plateau_delay
 from lrlib.pretraining import WSD, LastIterateBound, growing_average, last_iterate_bound
 from lrlib.schedule import Cooldown, Product, Schedule, Then
 from lrlib.serialization import from_dict, register_schedule
@@ -26,6 +28,8 @@ from lrlib.warmup import InverseSquareRoot, Warmup
 if TYPE_CHECKING:
     from lrlib.batch_size_scaling import GradientNoiseScale, gradient_noise_scale, scale_lr
     from lrlib.lr_finder import LRFinderResult, NoSuggestionError, find_lr, training_step
+    from lrlib.plateau_lr import PlateauLR
+    from lrlib.resume import ShuffledBatches, load_checkpoint, save_checkpoint
     from lrlib.scheduler import ScheduledLR
     from lrlib.trace import LRTrace
 
@@ -35,7 +39,9 @@ if TYPE_CHECKING:
 _NEED_TORCH = {
     "batch_size_scaling": ("GradientNoiseScale", "gradient_noise_scale", "scale_lr"),
     "lr_finder": ("LRFinderResult", "NoSuggestionError", "find_lr", "training_step"),
+    "plateau_lr": ("PlateauLR",),
     "restoring": (),
+    "resume": ("ShuffledBatches", "load_checkpoint", "save_checkpoint"),
     "scheduler": ("ScheduledLR",),
     "trace": ("LRTrace",),
 }
@@ -48,6 +54,7 @@ __all__ = [
     "Cyclical",
     "CyclicalMomentum",
     "ExponentialDecay",
+    "FromFunction",
     "GradientNoiseScale",
     "InverseSquareRoot",
     "InverseSquareRootDecay",
@@ -58,16 +65,20 @@ __all__ = [
     "MultiStepDecay",
     "NoSuggestionError",
     "OneCycle",
+    "PlateauLR",
+    "PlateauRule",
     "PolynomialDecay",
     "Product",
     "Schedule",
     "ScheduledLR",
+    "ShuffledBatches",
     "StepDecay",
     "Then",
     "WSD",
     "WarmRestarts",
     "Warmup",
     "ensemble_probabilities",
+    "false_drop_probability",
     "find_lr",
     "from_dict",
     "from_name",
@@ -75,8 +86,13 @@ __all__ = [
     "growing_average",
     "largest_hessian_eigenvalue",
     "last_iterate_bound",
+    "load_checkpoint",
+    "layer_groups",
     "noise_floor",
+    "patience_needed",
+    "plateau_delay",
     "register_schedule",
+    "save_checkpoint",
     "scale_lr",
     "stability_limit",
     "training_step",

@@ -8,10 +8,11 @@ from typing import Any, Protocol, TypeGuard, cast
 
 from torch.optim import Optimizer
 
-from lrlib import _counting, _optimizers
+from lrlib import _counting, _optimizers, _resuming
 from lrlib._optimizers import of_the_run, uncompiled
 from lrlib._resuming import Shapes
 from lrlib._writing import Setting
+from lrlib.plateau import PlateauRule
 from lrlib.schedule import Schedule
 
 _INFINITY = float("inf")
@@ -60,6 +61,8 @@ class Driver(_counting.Counter):
     _plain: tuple[Schedule | None, int | None] | None = None  # see `_plain_shape`
     _scaled = False  # whether a group has timm's lr_scale
     _rescale = False  # whether that was found out since rates were written
+    _rule: PlateauRule | None = None  # of a PlateauLR
+    _NO_EPOCH = "ScheduledLR: step() takes no epoch, it counts updates itself; got epoch="
     _loaded = False  # whether a state was loaded that says if an update was not yet counted
 
     def _earlier(self) -> Driver | None:
@@ -204,6 +207,14 @@ class Driver(_counting.Counter):
         floors = self._floors_of(len(base)) if name == "lr" and self._floors else None
         return Setting(self._shapes[name], base, floors)
 
+    def _resumed_rule(self, state: _resuming.State) -> PlateauRule | None:
+        """The plateau rule to go on with; ValueError if the state has none that can be read."""
+        return None
+
+    def _other_plateau(self, state: _resuming.State, count: int) -> list[str]:
+        """What to say, on resuming, of the plateau rule of the saved run."""
+        return _resuming.lost_plateau(state, count)
+
     def _floors_of(self, groups: int) -> list[float]:
         """The lowest rate of each group, 0 where there is no floor."""
         floors = list(self._floors) or [0.0]
@@ -248,7 +259,8 @@ class Driver(_counting.Counter):
         if self._rates.tensors or self._scaled or self._ahead or overridden:
             return None
         if (
-            len(self._shapes) == 1
+            type(self)._setting is Driver._setting
+            and len(self._shapes) == 1
             and not self._floors
             and isinstance(shape, Schedule)
             and type(shape).__call__ is Schedule.__call__

@@ -34,6 +34,7 @@ class State:
     floors: list[float] | None = None  # of the rates, None if the state does not say
     ahead: int = 0  # 1 where a wrapper moves the counter on before the update, not after it
     last_lr: list[float] | None = None  # of another scheduler: the rates it would go on with
+    plateau: Mapping[str, Any] | None = None  # what a PlateauLR's rule had seen
     foreign: bool = False
 
 
@@ -72,6 +73,7 @@ def _parse_own(state: Mapping[str, Any]) -> State:
         by=operator.index(state.get("by", 0)),
         floors=None if floors is None else [float(floor) for floor in floors],
         ahead=operator.index(state.get("ahead", 0)),
+        plateau=state.get("plateau"),
     )
 
 
@@ -90,7 +92,9 @@ def _refuse_without_counter(state: Mapping[str, Any]) -> None:
     instead = "build ScheduledLR(optimizer, shape, start=<updates made>) instead"
     if "num_bad_epochs" in state:
         raise ValueError(
-            f"ScheduledLR: state_dict is of ReduceLROnPlateau, which counts evaluations; {instead}"
+            f"ScheduledLR: state_dict is of ReduceLROnPlateau, which counts evaluations; "
+            f"{instead}; or load the optimizer's state, build PlateauLR(optimizer, shape, "
+            f"start=<updates made>), and its rule.load_state_dict takes this state"
         )
     if "_schedulers" in state and "last_epoch" not in state:
         raise ValueError(
@@ -164,6 +168,17 @@ def other_floors(state: State, floors: list[float], count: int) -> list[str]:
     return [
         f"ScheduledLR: resuming at step {count} with another min_lr: saved {state.floors}, now "
         f"{floors}"
+    ]
+
+
+def lost_plateau(state: State, count: int) -> list[str]:
+    """A warning where the rates of the saved run had fallen on a plateau."""
+    if state.plateau is None:
+        return []
+    return [
+        f"ScheduledLR: resuming at step {count} without the plateau rule of the saved run, whose "
+        f"drops had multiplied the rates by {state.plateau.get('level')!r}; to go on with it, load "
+        f"the state into a PlateauLR"
     ]
 
 

@@ -246,9 +246,7 @@ class ScheduledLR(Driver):
         scheduler is given one. Whatever it raises, nothing is written and nothing counted.
         """
         if epoch is not None:
-            raise TypeError(
-                f"ScheduledLR: step() takes no epoch, it counts updates itself; got epoch={epoch!r}"
-            )
+            raise TypeError(f"{self._NO_EPOCH}{epoch!r}")
         if by.__class__ is not int or by < 1:
             by = _checks.integer("ScheduledLR", "by", by, minimum=1)
         if not self._driving:
@@ -356,10 +354,12 @@ class ScheduledLR(Driver):
                 f"ScheduledLR: state_dict is of {saved_groups} parameter group(s), but the "
                 f"optimizer has {len(groups)}; add the groups before loading"
             )
+        rule = self._resumed_rule(state)
         self._adopt_new_groups()
         count = state.last_epoch + state.uncounted
         messages, notes = _resuming.differences(state, self._shapes, self._base, count)
         messages += _resuming.other_floors(state, self._floors_of(len(groups)), count)
+        messages += self._other_plateau(state, count)
         merged = {name: state.base.get(name, values) for name, values in self._base.items()}
         if state.foreign and all("max_lr" in group for group in groups):
             # Of OneCycleLR, whose own base is the lowest rate.
@@ -372,11 +372,12 @@ class ScheduledLR(Driver):
             warnings.warn(message, UserWarning, stacklevel=2)
         for message in notes:
             log.info(message)
-        before, self._ahead = self._ahead, state.ahead
+        before = self._ahead, self._rule
+        self._ahead, self._rule = state.ahead, rule
         try:
             self._apply(count, merged)
         except BaseException:
-            self._ahead = before
+            self._ahead, self._rule = before
             raise
         self._unsaid, self._said_under = messages, warnings.filters
         self._credit = state.uncounted

@@ -28,6 +28,8 @@ from lrlib import (
     LRTrace,
     MultiStepDecay,
     OneCycle,
+    PlateauLR,
+    PlateauRule,
     PolynomialDecay,
     Product,
     ScheduledLR,
@@ -36,12 +38,15 @@ from lrlib import (
     WarmRestarts,
     Warmup,
     ensemble_probabilities,
+    false_drop_probability,
     find_lr,
     from_dict,
     from_name,
     gradient_noise_scale,
     largest_hessian_eigenvalue,
     noise_floor,
+    patience_needed,
+    plateau_delay,
     register_schedule,
     scale_lr,
     stability_limit,
@@ -158,6 +163,10 @@ def noise(method="update_norms", **arguments):
     good = {"update_norms": norms, "update": gradients, "end_update": {}}[method]
     getattr(scale := GradientNoiseScale(), method)(**{**good, **arguments})
     return scale
+
+
+def rule_state(name, value):
+    return PlateauRule().load_state_dict({**PlateauRule().state_dict(), name: value})
 
 
 def peaks(value):
@@ -327,6 +336,54 @@ TABLE = [
     ("from_dict", from_dict, "data", [None, 3, "Warmup", []]),
     ("from_dict", lambda v: from_dict({"class": v}), "class", ["Warmpu", 3, None]),
     ("register", register_schedule, "registered", [None, 3, int]),
+    # a plateau rule
+    *(
+        (owner, lambda v, build=build, name=name: build(**{name: v}), name, values)
+        for owner, build in (
+            ("PlateauRule", PlateauRule),
+            ("PlateauLR", lambda **given: PlateauLR(optimizer(), RAMP, **given)),
+        )
+        for name, values in {
+            "mode": ["lower", None, "MIN"],
+            "factor": [0, 1, -0.1, 1.5, NAN, "0.1", None, True],
+            "patience": [-1, 2.5, "3", None, True],
+            "threshold": [-1e-4, NAN, INF, "0", None],
+            "threshold_mode": ["relative", None],
+            "cooldown": [-1, 2.5, None],
+            "min_factor": [-0.1, 1.1, NAN, None],
+        }.items()
+    ),
+    ("PlateauLR", lambda v: PlateauLR(optimizer(), v), "shape", [None, 0.1]),
+    ("PlateauLR", lambda v: PlateauLR(v, RAMP), "optimizer", [None, "sgd"]),
+    (
+        "PlateauLR",
+        lambda v: PlateauLR(optimizer(), RAMP, process_group=v),
+        "process_group",
+        [True, 0, "gloo"],
+    ),
+    ("stepped", lambda v: PlateauLR(optimizer(), RAMP).step(v), "observe(metric)", [0.5, 3]),
+    ("observed", PlateauRule().observe, "metric", ["0.5", [0.5], True, 1j, np.array([1.0])]),
+    ("observed", lambda v: PlateauLR(optimizer(), RAMP).observe(v), "metric", ["0.5", [0.5], True]),
+    ("rule", PlateauRule().load_state_dict, "state", [None, {}, 3, PlateauRule]),
+    *(
+        ("rule", lambda v, name=name: rule_state(name, v), "state", values)
+        for name, values in {
+            "best": ["1", NAN, INF],
+            "bad": [-1, 0.5, None],
+            "level": [0, 1.5, NAN],
+            "arguments": [None, {}],
+        }.items()
+    ),
+    ("false drops", lambda v: false_drop_probability(v, 0.1, 9), "patience", [-1, 2.5, None]),
+    ("false drops", lambda v: false_drop_probability(3, v, 9), "slope", [-0.1, NAN, INF, "1"]),
+    ("false drops", lambda v: false_drop_probability(3, 0.1, v), "evaluations", [0, 2.5, None]),
+    ("false drops", lambda v: false_drop_probability(3, 1, 9, v), "threshold", [-0.1, NAN, None]),
+    ("patience", lambda v: patience_needed(v, 9), "slope", [0, -1, NAN, None]),
+    ("patience", lambda v: patience_needed(0.1, v), "evaluations", [0, 2.5]),
+    ("patience", lambda v: patience_needed(0.1, 9, v), "probability", [0, 1, NAN, "x"]),
+    ("patience", lambda v: patience_needed(0.1, 9, 0.1, v), "threshold", [-0.1, NAN]),
+    ("delay", plateau_delay, "patience", [-1, 2.5, None]),
+    ("delay", lambda v: plateau_delay(3, v), "seen", [0, 2.5, None]),
     # ScheduledLR and LRTrace
     ("ScheduledLR", lambda v: ScheduledLR(v, RAMP), "optimizer", [None, "sgd", NAMED]),
     ("ScheduledLR", lambda v: ScheduledLR(optimizer(), v), "shape", [None, 0.1, math.cos]),

@@ -12,6 +12,7 @@ from lrlib.lab import (
     Dataset,
     Fresh,
     Pool,
+    continual_task,
     data,
     load_digits,
     load_images,
@@ -27,6 +28,7 @@ LOADERS = {
 }
 FILES = {"mnist1d": load_mnist1d, "digits": load_digits, "mnist5k": load_images}
 FILES["pydocs"] = load_text
+FILES["pycode"] = lambda: continual_task("text", first=1, then=1)
 # features, and how many of each split a seed draws
 SIZES = {
     "mnist1d": (40, 4000, 1000, 10_000),

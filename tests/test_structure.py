@@ -32,11 +32,11 @@ FLOORS = (
     {
         *("constant", "step_decay", "exponential_decay", "cosine_annealing", "warm_restarts"),
         *("cyclical", "one_cycle", "warmup", "pretraining", "choosing", "serialization"),
-        "fixed_learning_rate",
+        *("fixed_learning_rate", "plateau", "composing"),
     },
     {
         *("_optimizers", "_counting", "_resuming", "_writing", "_arguments", "_driving"),
-        *("scheduler", "trace", "restoring"),
+        *("scheduler", "plateau_lr", "trace", "restoring", "resume"),
     },
     {"lr_finder", "batch_size_scaling"},
     {"lrlib"},  # the door: it opens on all below

@@ -47,7 +47,8 @@ Unit = tuple[str, int]  # a schedule and a seed
 
 def parts_folder(name: str, recording: Recording) -> Path:
     """Where finished runs lie: another folder for other code, data or settings."""
-    made_by = [recording.configuration(), recordings.code_hash(), recordings.data_hashes(recording)]
+    made_by = [recording.configuration(), recordings.code_hash(recording)]
+    made_by.append(recordings.data_hashes(recording))
     key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:12]
     return ROOT / ".recording" / f"{name}-{key}"
 
@@ -105,7 +106,9 @@ def _begin() -> None:
 def record(name: str, jobs: int) -> None:
     recording = RECORDINGS[name]
     folder = parts_folder(name, recording)
-    code = recordings.code_hash()  # of the code that is loaded now, whatever is edited meanwhile
+    code = recordings.code_hash(
+        recording
+    )  # of the code that is loaded now, whatever is edited meanwhile
     every = units(recording)
     missing = [unit for unit in every if read_part(part_path(folder, unit)) is None]
     print(f"{name}: {len(every)} units, {len(missing)} to train, {jobs} at a time", flush=True)
@@ -206,7 +209,7 @@ def verify(name: str, count: int, jobs: int) -> int:
     if reasons:
         print(f"{name}: {'; '.join(reasons)}: nothing to verify, train it again", file=sys.stderr)
         return 1
-    result, code = recordings.load(name), recordings.code_hash()
+    result, code = recordings.load(name), recordings.code_hash(recording)
     chosen = random.sample(units(recording), count)
     places = [random.randrange(len(recording.peaks[shape])) for shape, _ in chosen]
     peaks = [[recording.peaks[shape][j]] for (shape, _), j in zip(chosen, places, strict=True)]

@@ -1,5 +1,6 @@
 """The lab: what the chapters experiment with. Needs the extra `book`: pip install 'lrlib[book]'."""
 
+from lrlib.lab import recorded_streams  # noqa: F401 (it adds to RECORDINGS)
 from lrlib.lab.averaging import averaged
 from lrlib.lab.data import (
     Dataset,
@@ -41,8 +42,10 @@ from lrlib.lab.noisy_quadratic import NoisyQuadratic, OptimalRates
 from lrlib.lab.recordings import RECORDINGS, Recorded, StaleRecording, recorded
 from lrlib.lab.results import GridEdgeError, Results, SweepResult
 from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
+from lrlib.lab.streams import continual_task, in_order
 from lrlib.lab.sweep import SGD, AdamW, batches, sweep
 from lrlib.lab.tuning import tune
+from lrlib.lab.watching import Watched, WatchedResult, watch
 
 __all__ = [
     "MARGINS",
@@ -65,16 +68,20 @@ __all__ = [
     "SweepResult",
     "SyntheticLanguage",
     "Task",
+    "Watched",
+    "WatchedResult",
     "applied",
     "averaged",
     "batches",
     "claim",
     "claims",
+    "continual_task",
     "convnet",
     "device",
     "digits_task",
     "half_interval",
     "images_task",
+    "in_order",
     "language_task",
     "load_digits",
     "load_images",
@@ -96,4 +103,5 @@ __all__ = [
     "token_loss",
     "transformer",
     "tune",
+    "watch",
 ]

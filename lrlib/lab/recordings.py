@@ -61,7 +61,8 @@ class Recording:
     `peaks` each name to its grid, all of one length; `optimizer` are further arguments of
     `lab.sweep`; evaluations lie `evaluations` times evenly over the run, the last at its end;
     `data_files` are those in data/ that the task reads; `together` trains the peaks of a
-    unit as one stack, which suits an MLP (larger networks are faster one by one).
+    unit as one stack, which suits an MLP (larger networks are faster one by one); `code` are
+    further modules that decide its numbers, relative to the package.
     """
 
     task: str
@@ -76,6 +77,7 @@ class Recording:
     evaluate: tuple[str, ...] = ("val", "test")
     evaluations: int = 10
     together: bool = False
+    code: tuple[str, ...] = ()
 
     @property
     def eval_steps(self) -> list[int]:
@@ -266,10 +268,10 @@ RECORDINGS = {
 }
 
 
-def code_hash() -> str:
+def code_hash(recording: Recording | None = None) -> str:
     """SHA-256 of the code that decides a recorded number: its statements, not its comments."""
     digest, package = hashlib.sha256(), Path(lrlib.__file__).parent
-    for name in _CODE:
+    for name in _CODE + (recording.code if recording else ()):
         tree = ast.parse((package / name).read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
@@ -389,7 +391,7 @@ def staleness(recording: Recording, about: Mapping[str, object]) -> list[str]:
     reasons = []
     if about["configuration"] != json.loads(json.dumps(recording.configuration())):
         reasons.append("its settings have changed")
-    if about["code"] != code_hash():
+    if about["code"] != code_hash(recording):
         reasons.append("the code that made it has changed")
     if about["data"] != data_hashes(recording):
         reasons.append("its data have changed")
