@@ -11,6 +11,7 @@ from lrlib.lab.data import (
     load_mnist1d,
     load_text,
 )
+from lrlib.lab.descending import descend
 from lrlib.lab.evidence import (
     ClaimError,
     Estimate,
@@ -77,6 +78,7 @@ __all__ = [
     "claims",
     "continual_task",
     "convnet",
+    "descend",
     "device",
     "digits_task",
     "half_interval",
