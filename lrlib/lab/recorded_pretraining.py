@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lrlib import Constant, CosineAnnealing, PolynomialDecay, Schedule, Warmup
+from lrlib import CosineAnnealing, PolynomialDecay, Warmup
 from lrlib.lab.models import Task
 from lrlib.lab.ramps import BatchRamp
 from lrlib.lab.recordings import RECORDINGS, Recording
@@ -82,54 +82,22 @@ RECORDINGS["widths"] = VariedRecording(
 
 # --- weight decay and rate, on real text
 
-# A transformer of 18,000 parameters, which 2,000 steps show a million characters.
-_SMALL: dict[str, Any] = {
-    "task": "text",
-    "settings": {"context": 32, "depth": 1, "width": 32, "heads": 2},
-    "steps": 2000,
-    "batch_size": 16,
-    "data_files": ("pydocs.npz",),
-}
-_RISE, _LEFT = Warmup(100, start_factor=1 / 101), 1900
 DECAYS = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
 _DECAYED = {f"decay {decay:g}": decay for decay in DECAYS}
+# A transformer of 20,000 parameters, which is shown a million characters.
 RECORDINGS["decay_grid"] = VariedRecording(
-    **_SMALL,
-    shapes=dict.fromkeys(_DECAYED, _RISE.then(PolynomialDecay(_LEFT))),
+    task="text",
+    settings={"context": 32, "depth": 1, "width": 32, "heads": 2},
+    shapes=dict.fromkeys(_DECAYED, Warmup(100, start_factor=1 / 101).then(PolynomialDecay(1900))),
     peaks=dict.fromkeys(_DECAYED, _doubling(0.00375, 6)),
     own={
         name: {"optimizer": {"optimizer": "adamw", "weight_decay": decay}}
         for name, decay in _DECAYED.items()
     },
-    seeds=4,
-)
-
-# --- runs to fit a law on, and runs to test it on
-
-
-def _held(share: float, after: Schedule) -> Schedule:
-    """Held until `share` of the run is left, then `after`."""
-    return _RISE.then(Constant(total_iters=_LEFT - round(share * 2000))).then(after)
-
-
-FITTED = ("held", "two steps")  # what a law of the loss may see
-RECORDINGS["law_runs"] = Recording(
-    **_SMALL,
-    shapes={
-        "held": _RISE.then(Constant()),
-        "two steps": _held(0.5, Constant(0.2)),
-        "linear": _RISE.then(PolynomialDecay(_LEFT)),
-        "cosine": _RISE.then(CosineAnnealing(_LEFT)),
-        "cosine to 10 %": _RISE.then(CosineAnnealing(_LEFT, 0.1)),
-        "cooldown 20 %": _held(0.2, PolynomialDecay(400)),
-        "cooldown 50 %": _held(0.5, PolynomialDecay(1000)),
-    },
-    peaks=dict.fromkeys(
-        (*FITTED, "linear", "cosine", "cosine to 10 %", "cooldown 20 %", "cooldown 50 %"), (0.03,)
-    ),
     seeds=8,
-    optimizer={"optimizer": "adamw"},
-    evaluations=100,
+    steps=2000,
+    batch_size=16,
+    data_files=("pydocs.npz",),
 )
 
 # --- a batch that grows in place of a rate that falls
