@@ -1090,7 +1090,7 @@ for name in ("constant", "linear", "cosine"):
 
 # %% [markdown]
 # Two runs with one product $\eta\lambda$ forget alike, but do not step alike. A transformer of 20,000 parameters on real text, a million characters in 2,000 steps, AdamW with a line to zero: six rates
-# by seven decays, eight seeds each, recorded.
+# by seven decays, four seeds each, recorded.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 grid = lab.recorded("decay_grid")

@@ -94,7 +94,7 @@ RECORDINGS["decay_grid"] = VariedRecording(
         name: {"optimizer": {"optimizer": "adamw", "weight_decay": decay}}
         for name, decay in _DECAYED.items()
     },
-    seeds=8,
+    seeds=4,
     steps=2000,
     batch_size=16,
     data_files=("pydocs.npz",),
