@@ -18,7 +18,7 @@ from lrlib.exponential_decay import ExponentialDecay, InverseTimeDecay, Polynomi
 from lrlib.fixed_learning_rate import largest_hessian_eigenvalue, noise_floor, stability_limit
 from lrlib.one_cycle import OneCycle
 from lrlib.plateau import PlateauRule, false_drop_probability, patience_needed, plateau_delay
-from lrlib.pretraining import WSD, LastIterateBound, last_iterate_bound
+from lrlib.pretraining import WSD, LastIterateBound, growing_average, last_iterate_bound
 from lrlib.schedule import Cooldown, Product, Schedule, Then
 from lrlib.serialization import from_dict, register_schedule
 from lrlib.step_decay import MultiStepDecay, StepDecay
@@ -83,6 +83,7 @@ __all__ = [
     "from_dict",
     "from_name",
     "gradient_noise_scale",
+    "growing_average",
     "largest_hessian_eigenvalue",
     "last_iterate_bound",
     "load_checkpoint",

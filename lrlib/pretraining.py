@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -175,3 +176,34 @@ def last_iterate_bound(
     return LastIterateBound(
         distance=float(distance**2 / (2 * left[0])), noise=float(noise[0] / left[0] + price) / 2
     )
+
+
+def growing_average(emphasis: float = 3.0) -> Callable[[Any, Any, Any], Any]:
+    """A running average that needs no horizon, as torch's AveragedModel takes it.
+
+    After n updates the weights of update k count in proportion to k^emphasis, nearly: the newest
+    enters with ``(emphasis + 1) / (n + emphasis)``. So the average looks back over about
+    ``1 / (emphasis + 1)`` of the run, however long it has become; 0 is the plain mean.
+
+    >>> average = growing_average(emphasis=0)
+    >>> average(2.0, 5.0, 2)  # the mean of two is 2; the third is 5
+    3.0
+
+    Use: ``AveragedModel(model, avg_fn=growing_average())`` of torch.optim.swa_utils, and its
+    ``update_parameters(model)`` after every optimizer step. Evaluate the average; go on training
+    the model. AveragedModel averages parameters; buffers, such as those of batch normalisation,
+    are copied, and have to be renewed with ``update_bn``.
+
+    Args:
+        emphasis: of late updates, at least 0.
+
+    Raises TypeError or ValueError for a bad argument. Source: Shamir and Zhang (2013), Stochastic
+    gradient descent for non-smooth optimization, polynomial-decay averaging.
+    """
+    emphasis = _checks.number("growing_average", "emphasis", emphasis, minimum=0)
+
+    def average(averaged: Any, new: Any, count: Any) -> Any:
+        """`averaged` of `count` updates, with `new` taken in as the next one."""
+        return averaged + (new - averaged) * ((emphasis + 1) / (count + 1 + emphasis))
+
+    return average

@@ -242,3 +242,85 @@ def test_arguments_are_spread_and_problems_are_hashable():
     assert problem == NoisyQuadratic((2.0, 1.0), (2.0, 1.0), (3.0, 3.0))
     assert hash(problem) == hash(NoisyQuadratic([2, 1], [2, 1], [3, 3]))
     assert len(NoisyQuadratic().curvature) == 100
+
+
+# --------------------------------------------------------------------------------------
+# Power laws, and averages
+
+
+@pytest.mark.parametrize(("capacity", "source"), [(1.5, 1.0), (2.0, 0.35)])
+def test_a_power_law_is_what_its_exponents_say_and_agrees_with_sampling(capacity, source):
+    problem = NoisyQuadratic.power_law(capacity, source, directions=50)
+    h, start = np.array(problem.curvature), np.array(problem.start)
+    i = np.arange(1, 51)
+    assert h == pytest.approx(i**-capacity)
+    assert h * start == pytest.approx(i ** -(source * capacity + 1.0))
+    assert problem.gradient_variance == pytest.approx(0.09 * h)
+    rates = 0.5 * HalfCosine(60).sample(60)
+    runs = problem.sample(rates, 4000, seed=0)
+    error = runs.std(0) / 4000**0.5
+    assert (abs(runs.mean(0) - problem.loss(rates)) < 4.5 * error).all()
+
+
+@pytest.mark.parametrize(("capacity", "source"), [(1.5, 1.0), (2.0, 0.35), (1.5, 0.2)])
+def test_the_optimum_of_a_power_law_is_never_beaten(capacity, source):
+    problem = NoisyQuadratic.power_law(capacity, source, directions=60)
+    cap = 1 / sum(problem.curvature)
+    best = problem.optimal(200, cap)
+    assert (best.rates <= cap).all()
+    for shape in shapes(200).values():
+        assert problem.tune(shape, 200, cap=cap)[1] >= best.loss * (1 - 1e-9)
+    rng = np.random.default_rng(0)
+    nearby = best.rates * np.exp(0.1 * rng.standard_normal((50, 200)))
+    assert (problem.loss(np.minimum(nearby, cap))[:, -1] >= best.loss * (1 - 1e-9)).all()
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.9])
+def test_the_loss_of_an_average_agrees_with_sampling(mix):
+    problem = NoisyQuadratic(curvature=[1.0, 0.3, 0.1], start=[1.0, 2.0, 3.0])
+    h, c, runs = np.array(problem.curvature), np.array(problem.curvature), 20_000
+    rng = np.random.default_rng(0)
+    rates, weights = np.linspace(0.6, 0.3, 40), 2 / (np.arange(40) + 2)
+    z = rng.standard_normal((runs, 3)) * np.array(problem.start) ** 0.5
+    x, losses = z.copy(), []
+    for eta, w in zip(rates, weights, strict=True):
+        gradient = h * ((1 - mix) * z + mix * x) + rng.standard_normal(z.shape) * c**0.5
+        z = z - eta * gradient
+        x = (1 - w) * x + w * z
+        losses.append(0.5 * x**2 @ h)
+    losses = np.array(losses)
+    exact = problem.average_loss(rates, weights, mix)
+    assert (abs(losses.mean(1) - exact) < 4.5 * losses.std(1) / runs**0.5).all()
+
+
+def test_an_average_that_only_follows_is_the_iterate_itself():
+    problem, rates = NoisyQuadratic(), np.full((2, 30), [[0.1], [0.5]])
+    last = problem.loss(rates)[:, 1:]
+    assert problem.average_loss(rates, np.ones(30)) == pytest.approx(last)
+    # At its own average the gradient is that of the iterate, which the average is.
+    assert problem.average_loss(rates, np.ones(30), mix=1.0) == pytest.approx(last)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": np.ones(4)}, "weights must hold one number per update"),
+        ({"weights": np.full(5, 1.5)}, "weights must be at most 1"),
+        ({"weights": -np.ones(5)}, "weights"),
+        ({"mix": 2}, "mix"),
+        ({"rates": -np.ones(5)}, "rates"),
+    ],
+)
+def test_a_bad_average_is_refused(change, message):
+    given = {"rates": np.ones(5), "weights": np.ones(5)} | change
+    with pytest.raises(ValueError, match=f"NoisyQuadratic.average_loss: .*{message}"):
+        NoisyQuadratic().average_loss(**given)
+
+
+@pytest.mark.parametrize("bad", [0, -1.0, float("nan"), "1", None])
+def test_a_bad_power_law_is_refused(bad):
+    for arguments in ((bad, 1.0), (1.0, bad)):
+        with pytest.raises((TypeError, ValueError), match=r"NoisyQuadratic\.power_law: "):
+            NoisyQuadratic.power_law(*arguments)
+    with pytest.raises((TypeError, ValueError), match=r"NoisyQuadratic\.power_law: directions"):
+        NoisyQuadratic.power_law(1.0, 1.0, directions=bad)

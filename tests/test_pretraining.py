@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from conftest import torch_rates
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +17,14 @@ from lrlib import (
     Constant,
     Cooldown,
     CosineAnnealing,
+    ExponentialDecay,
+    FromFunction,
     InverseSquareRoot,
+    MultiStepDecay,
     PolynomialDecay,
     StepDecay,
     Warmup,
+    growing_average,
     last_iterate_bound,
 )
 from lrlib.schedule import FORMS, Schedule
@@ -161,7 +166,11 @@ class Listed(Schedule):
         (WSD(400, 0, 400), 2.0249, 1.4759),
         (CosineAnnealing(400), 2.0677, 0.9648),
         (CosineAnnealing(400, 0.1), 2.0811, 0.8719),
+        (FromFunction(lambda t: (400 - t) / (400 - t / 2), 400), 2.0337, 0.7996),  # REX
+        (WSD(400, 0, 0.4, "linear"), 2.0752, 0.6014),
         (WSD(400, 0, 0.2, "linear"), 2.1865, 0.5075),
+        (ExponentialDecay(0.01 ** (1 / 400)), 2.2652, 2.0418),
+        (MultiStepDecay([200, 300]), 2.5027, 0.7575),
         (InverseSquareRoot(1), 2.4453, 4.2417),
         (Constant(), 2.7509, 0.3635),
     ],
@@ -217,3 +226,37 @@ def test_bad_arguments_of_the_bound(settings, error, message):
         last_iterate_bound(**settings)
     with pytest.raises(ValueError, match=r"LastIterateBound\.at: peak"):
         last_iterate_bound(Constant(), 10).at(0)
+
+
+# --------------------------------------------------------------------------------------
+# A growing average
+
+
+@pytest.mark.parametrize("emphasis", [0, 1, 3.0])
+def test_the_growing_average_weighs_updates_by_their_number(emphasis):
+    values = np.random.default_rng(0).standard_normal(50)
+    average, seen = growing_average(emphasis), values[0]
+    for n in range(1, 50):
+        seen = average(seen, values[n], n)
+    # The weight of the k-th is that of its entry, times what later entries leave of it.
+    entries = (emphasis + 1) / (np.arange(1, 51) + emphasis)
+    weights = entries * np.append(np.cumprod((1 - entries)[:0:-1])[::-1], 1)
+    assert seen == pytest.approx(weights @ values)
+    assert weights.sum() == pytest.approx(1)
+    late = weights[20:] / weights[-1]
+    assert late == pytest.approx((np.arange(21, 51) / 50) ** emphasis, abs=0.07)
+
+
+def test_the_growing_average_drives_torchs_averaged_model():
+    model = torch.nn.Linear(1, 1, bias=False)
+    averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=growing_average(0))
+    for value in (1.0, 2.0, 6.0):
+        torch.nn.init.constant_(model.weight, value)
+        averaged.update_parameters(model)
+    assert averaged.module.weight.item() == pytest.approx(3)
+
+
+@pytest.mark.parametrize("bad", [-1, float("nan"), float("inf"), "1", None, True])
+def test_the_growing_average_refuses_a_bad_emphasis(bad):
+    with pytest.raises((TypeError, ValueError), match="growing_average: emphasis"):
+        growing_average(bad)

@@ -1,6 +1,7 @@
 """The lab: what the chapters experiment with. Needs the extra `book`: pip install 'lrlib[book]'."""
 
-from lrlib.lab import recorded_streams  # noqa: F401 (it adds to RECORDINGS)
+from lrlib.lab import recorded_pretraining, recorded_streams  # noqa: F401 (they add to RECORDINGS)
+from lrlib.lab.averaging import averaged
 from lrlib.lab.data import (
     Dataset,
     Fresh,
@@ -71,6 +72,7 @@ __all__ = [
     "Watched",
     "WatchedResult",
     "applied",
+    "averaged",
     "batches",
     "claim",
     "claims",

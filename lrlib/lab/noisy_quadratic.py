@@ -53,6 +53,39 @@ class NoisyQuadratic:
             object.__setattr__(self, name, tuple(np.broadcast_to(value.ravel(), h.shape).tolist()))
         object.__setattr__(self, "batch_size", batch_size)
 
+    @classmethod
+    def power_law(
+        cls,
+        capacity: float,
+        source: float,
+        *,
+        directions: int = 400,
+        noise: float = 0.09,
+        batch_size: int = 1,
+    ) -> NoisyQuadratic:
+        """The spectrum hᵢ = i^-β in which the loss starts as Σ i^-(sβ + 1) / 2 over directions.
+
+        Args:
+            capacity: β, above 0: how fast the curvature falls from one direction to the next.
+            source: s, above 0: the smaller, the more of the loss lies in directions of little
+                curvature, where no stable rate gets far: a hard task.
+            directions: their number, at least 1.
+            noise: a sample's gradient variance, in units of the curvature, at least 0.
+            batch_size: B, samples per update.
+
+        Hard means s < 1 - 1/β. Raises TypeError or ValueError for bad arguments. Source: Li et
+        al. (2026), whose optimal schedule decays from the start on easy tasks, and on hard ones
+        holds the largest stable rate until a last, short decay.
+        """
+        owner = "NoisyQuadratic.power_law"
+        beta = _checks.number(owner, "capacity", capacity, above=0)
+        s = _checks.number(owner, "source", source, above=0)
+        d = _checks.integer(owner, "directions", directions, minimum=1)
+        noise = _checks.number(owner, "noise", noise, minimum=0)
+        i = np.arange(1.0, d + 1)
+        h = i**-beta
+        return cls(tuple(h), tuple(noise * h), tuple(i ** -(s * beta + 1) / h), batch_size)
+
     @cached_property
     def _h(self) -> np.ndarray:
         return np.array(self.curvature)
@@ -106,6 +139,48 @@ class NoisyQuadratic:
                 s = mu * b + h * a
                 a, b = a - 2 * eta * s + eta**2 * v, s - eta * v
             out[..., -1] = 0.5 * a @ h
+        return np.where(np.isfinite(out), out, np.inf)
+
+    def average_loss(
+        self,
+        rates: Sequence[float] | np.ndarray,
+        weights: Sequence[float] | np.ndarray,
+        mix: float = 0.0,
+    ) -> np.ndarray:
+        """Expected loss of a running average of the iterates, after every update.
+
+        Update t moves the iterate by its rate and then the average by ``weights[t]`` of the way
+        to it; both start at the same point. `rates` and `weights` have shape (…, steps), weights
+        in [0, 1]; so has the result. With `mix` in [0, 1] the gradient is taken at (1 - mix) of
+        the iterate plus `mix` of the average, as in Schedule-Free (Defazio et al. 2024, β), whose
+        weights are 1, 1/2, 1/3, …; with 0 the average only looks on. Without momentum.
+        """
+        owner = "NoisyQuadratic.average_loss"
+        rates = _checks.array(owner, "rates", rates, minimum=0)
+        weights = _checks.array(owner, "weights", weights, minimum=0)
+        if rates.ndim == 0 or weights.shape[-1:] != rates.shape[-1:]:
+            raise ValueError(
+                f"{owner}: rates and weights must hold one number per update, got shapes "
+                f"{rates.shape} and {weights.shape}"
+            )
+        if (weights > 1).any():
+            raise ValueError(f"{owner}: weights must be at most 1, got {float(weights.max())!r}")
+        mix = _checks.number(owner, "mix", mix, minimum=0, maximum=1)
+        rates, weights = np.broadcast_arrays(rates, weights)
+        h, noise = self._h, self._noise
+        # Second moments per direction, of the iterate z and the average x: E z², E z x, E x².
+        zz = np.broadcast_to(self._start, (*rates.shape[:-1], h.size)).copy()
+        zx, xx = zz.copy(), zz.copy()
+        out = np.empty(rates.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for t in range(rates.shape[-1]):
+                eta, w = rates[..., t, None], weights[..., t, None]
+                keep, pull = 1 - eta * h * (1 - mix), -eta * h * mix  # z' = keep z + pull x + noise
+                moved = keep * zx + pull * xx  # E z' x
+                zz = keep**2 * zz + 2 * keep * pull * zx + pull**2 * xx + eta**2 * noise
+                xx = (1 - w) ** 2 * xx + 2 * w * (1 - w) * moved + w**2 * zz
+                zx = (1 - w) * moved + w * zz
+                out[..., t] = 0.5 * xx @ h
         return np.where(np.isfinite(out), out, np.inf)
 
     def _final_loss(self, rates: np.ndarray) -> float:
