@@ -1,0 +1,8 @@
+"""The league of chapter 15: every recipe on every task, each with the same budget for its peak."""
+
+from lrlib.lab.league.book import TASKS
+from lrlib.lab.league.network import Network
+from lrlib.lab.league.recording import LEAGUES, Cell, cells
+from lrlib.lab.league.tasks import LeagueTask
+
+__all__ = ["LEAGUES", "TASKS", "Cell", "LeagueTask", "Network", "cells"]
