@@ -2,7 +2,22 @@
 
 from lrlib.lab.league.book import TASKS
 from lrlib.lab.league.network import Network
+from lrlib.lab.league.playing import league, load_league, recorded_league
 from lrlib.lab.league.recording import LEAGUES, Cell, cells
+from lrlib.lab.league.results import Entry, League, Regret
 from lrlib.lab.league.tasks import LeagueTask
 
-__all__ = ["LEAGUES", "TASKS", "Cell", "LeagueTask", "Network", "cells"]
+__all__ = [
+    "LEAGUES",
+    "TASKS",
+    "Cell",
+    "Entry",
+    "League",
+    "LeagueTask",
+    "Network",
+    "Regret",
+    "cells",
+    "league",
+    "load_league",
+    "recorded_league",
+]

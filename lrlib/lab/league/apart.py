@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import numpy as np
 from torch import nn
 
 from lrlib import _checks
-from lrlib.lab.data import Dataset
-from lrlib.lab.league.network import Network
+from lrlib.lab.league.network import Network, remembered
 from lrlib.lab.league.tasks import RATIO
 from lrlib.lab.models import Task
 from lrlib.recipes import Recipe
@@ -25,7 +23,7 @@ class SeedsApart(Network):
 
     With a `design` of (D, W, B), s counts through D draws of the data, each with the same W
     initial weights, each pair with B orders of the batches of its own: ``s = (d * W + w) * B + b``.
-    The grid has three peaks, a factor of two apart, around the middle of the usual one.
+    The grid has three peaks: the middle of the usual grid, a half and a quarter of it.
     """
 
     design: tuple[int, int, int] = (2, 2, 2)
@@ -45,23 +43,22 @@ class SeedsApart(Network):
         """The same network, run by some recipes, its seeds apart."""
         settings = {f.name: getattr(network, f.name) for f in fields(Network)}
         settings |= {"design": design, "seeds": int(np.prod(design)), "only": tuple(recipes)}
-        return cls(**settings | {"seconds": network.seconds / 4})
+        return cls(**settings | {"seconds": network.seconds / 2})
 
     def grid(self, recipe: Recipe) -> tuple[float, ...]:
         every = super().grid(recipe)
         middle = every[len(every) // 2 - 1] * RATIO**0.5
-        return tuple(float(f"{middle * 2.0**k:.4g}") for k in (-1, 0, 1))
+        return tuple(float(f"{middle * 2.0**k:.4g}") for k in (-2, -1, 0))
 
     def made(self, seed: int) -> Task:
-        data, rest = divmod(seed, self.design[1] * self.design[2])
         base = super().made(seed)
-        drawn = _draw(self, data)
-        return _Given(drawn, base.build, base.loss, base.margin, rest // self.design[2])
+        return remembered(self, seed, lambda: self._given(base, seed))
 
-
-@lru_cache(1)
-def _draw(task: SeedsApart, seed: int) -> Dataset:
-    return Network.made(task, seed).data.draw(seed)
+    def _given(self, base: Task, seed: int) -> Task:
+        _, weights, batches = self.design
+        drawn = base.data.draw(seed // (weights * batches))
+        number = seed // batches % weights
+        return _Given(drawn, base.build, base.loss, base.margin, number)
 
 
 @dataclass(frozen=True, eq=False)

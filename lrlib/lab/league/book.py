@@ -77,7 +77,7 @@ def digits_clean() -> LeagueTask:
         make=digits_task,
         steps=800,
         batch_size=16,
-        middle=0.1,
+        middle=0.14,
         seeds=16,
         regime="fitted",
         seconds=0.3,
@@ -170,21 +170,22 @@ def text() -> LeagueTask:
     )
 
 
-def language_easy() -> LeagueTask:
+def language_deep() -> LeagueTask:
     return Network(
-        name="language, easy",
-        about="one block of width 16, 8 tokens that depend on one before, AdamW",
+        name="language, deep",
+        about="two blocks of width 16, 8 tokens that depend on two before, AdamW",
         metric="test loss",
         unit="nats",
         **_nats("language", 2.1),
         make=language,
-        settings={"vocabulary": 8, "concentration": [2.0], "depth": 1, "context": 4},
-        steps=500,
-        warmup=25,
+        settings={"vocabulary": 8, "concentration": [8.0, 1.0], "depth": 2, "context": 8},
+        steps=400,
+        warmup=20,
         batch_size=16,
         optimizer="adamw",
-        middle=0.03,
-        seconds=1.4,
+        middle=0.015,
+        seeds=8,
+        seconds=3.5,
         code=("lab/language.py",),
     )
 
@@ -215,9 +216,9 @@ def fine_tuned() -> LeagueTask:
         about="MLP 40-100-100-10 trained on MNIST-1D, 200 examples with other class numbers, SGD",
         **_points("mnist1d"),
         make=mnist1d_task,
-        steps=200,
+        steps=400,
         batch_size=16,
-        middle=0.02,
+        middle=0.03,
         seeds=16,
         regime="fitted",
         seconds=0.5,
@@ -229,6 +230,6 @@ def fine_tuned() -> LeagueTask:
 _MAKERS: tuple[Callable[[], LeagueTask], ...] = (
     *(mnist1d_short, mnist1d_long, mnist1d_adam, digits_clean),
     *(images_clean, images_noisy, images_shifted, images_convolved),
-    *(text, language_easy, language_hard, fine_tuned),
+    *(text, language_deep, language_hard, fine_tuned),
 )
 TASKS = {task.name: task for task in (make() for make in _MAKERS)}

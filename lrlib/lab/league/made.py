@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from lrlib import PolynomialDecay
 from lrlib.lab.fine_tuning import fine_tuning, renumbered
 from lrlib.lab.language import SyntheticLanguage
-from lrlib.lab.league.network import Network
+from lrlib.lab.league.network import Network, remembered
 from lrlib.lab.models import Task, language_task
 from lrlib.lab.sweep import sweep
 
@@ -34,10 +33,9 @@ class FineTuned(Network):
     examples: int = 200
 
     def made(self, seed: int) -> Task:
-        return _goes_on(self, seed)
+        return remembered(self, seed, lambda: _goes_on(self, seed))
 
 
-@lru_cache(1)
 def _goes_on(task: FineTuned, seed: int) -> Task:
     trained = sweep(
         task.make(**task.settings),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Network(LeagueTask):
 
     def made(self, seed: int) -> Task:
         """The task of a seed: the same for all. It is kept until another is asked for."""
-        return _made(self)
+        return remembered(self, None, lambda: self.make(**self.settings))
 
     def train(self, recipe: Recipe, peaks: Sequence[float], seed: int) -> dict[str, np.ndarray]:
         if not self.together and len(peaks) > 1:
@@ -110,6 +110,17 @@ class Network(LeagueTask):
         return {split: scale * result.at(f"{split}_{kind}")[0, :, 0] for split in ("val", "test")}
 
 
-@lru_cache(1)
-def _made(network: Network) -> Task:
-    return network.make(**network.settings)
+_KEPT = 3
+_last: dict[str, Task] = {}
+
+
+def remembered(network: Network, seed: int | None, make: Callable[[], Task]) -> Task:
+    """What `make` makes for this network and seed, kept while little else is asked for.
+
+    Networks that train the same are the same here: every unit comes with a copy of its own.
+    """
+    key = json.dumps([type(network).__name__, network.configuration(), seed], sort_keys=True)
+    _last[key] = made = _last.pop(key) if key in _last else make()  # the latest comes last
+    for oldest in list(_last)[:-_KEPT]:
+        del _last[oldest]
+    return made

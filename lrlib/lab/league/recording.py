@@ -14,9 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 import lrlib
 from lrlib.lab import data
@@ -38,7 +35,7 @@ LEAGUES: dict[str, dict[str, LeagueTask]] = {
     "league_seeds": {
         task.name: task
         for task in (
-            apart.SeedsApart.of(book.TASKS[name], (8, 4, 4), _SHAPES_APART)
+            apart.SeedsApart.of(book.TASKS[name], (6, 4, 4), _SHAPES_APART)
             for name in ("MNIST-1D, short", "images", "language, hard")
         )
     },
@@ -102,9 +99,10 @@ def _classes(shape: object) -> set[type]:
 
 
 def cells(
-    tasks: Mapping[str, LeagueTask], recipes: Mapping[str, Recipe] = RECIPES
+    tasks: Mapping[str, LeagueTask], recipes: Mapping[str, Recipe] | None = None
 ) -> list[Cell]:
-    """Every task with every recipe that is run on it."""
+    """Every task with every recipe that is run on it; by default all of `RECIPES`."""
+    recipes = RECIPES if recipes is None else recipes
     return [
         Cell(task, recipe)
         for task in tasks.values()

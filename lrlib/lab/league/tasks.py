@@ -89,9 +89,7 @@ class LeagueTask(ABC):
         _checks.choice(owner, "regime", self.regime, REGIMES)
 
     @abstractmethod
-    def train(
-        self, recipe: Recipe, peaks: Sequence[float], seed: int
-    ) -> Mapping[str, np.ndarray]:
+    def train(self, recipe: Recipe, peaks: Sequence[float], seed: int) -> Mapping[str, np.ndarray]:
         """Train ``len(peaks)`` runs; the same numbers whenever it is asked.
 
         Returns at least "val", by which a peak is chosen, and "test", by which it is judged, each
@@ -115,7 +113,7 @@ class LeagueTask(ABC):
         return {kind.__module__ for kind in type(self).__mro__ if kind is not LeagueTask}
 
     def configuration(self) -> dict[str, object]:
-        """What decides a run of this task, but for recipe, peak, seed and code; as JSON keeps it."""
+        """What decides a run of it, but for recipe, peak, seed and code; as JSON keeps it."""
         settings = {
             f.name: _plain(getattr(self, f.name))
             for f in fields(self)
