@@ -17,7 +17,7 @@ from test_recorded import forks
 
 from lrlib import Constant, PolynomialDecay
 from lrlib.lab import StaleRecording, data, recordings
-from lrlib.lab.league import LEAGUES, LeagueTask, Network, book, cells, playing, recorded_league
+from lrlib.lab.league import LEAGUES, LeagueTask, Network, book, cells, playing, recorded
 from lrlib.lab.league import recording as units_of
 from lrlib.lab.models import digits_task
 from lrlib.recipes import RECIPES, Recipe
@@ -87,7 +87,7 @@ def made(course):
 
 @forks
 def test_it_is_made(made, capsys):
-    found = recorded_league()
+    found = recorded()
     assert found.tasks == ("digits", "a valley") and found.recipes == tuple(SOME)
     e = found.entries["digits"]
     print(e.numbers("test").round(1))

@@ -28,8 +28,8 @@ from lrlib.lab.league import LEAGUES, Cell, cells
 from lrlib.lab.league.playing import (
     DESCRIBED,
     Unit,
-    load_league,
-    read_league,
+    load,
+    read,
     staleness,
     together,
     train_unit,
@@ -142,7 +142,7 @@ def write(name: str) -> None:
     recordings.write(recordings.folder() / f"{name}.npz", content)
     record.write_about(name, about)
     print(f"{name}: {len(content)} bytes, {seconds:.0f} seconds of processor time")
-    if all(entry.design is None for entry in load_league(name).entries.values()):
+    if all(entry.design is None for entry in load(name).entries.values()):
         tell_edges(name)
 
 
@@ -153,7 +153,7 @@ def _of_recipe(cell: Cell) -> dict[str, object]:
 
 def tell_edges(name: str) -> None:
     """Which best peaks lie on the edge of their grid: their cells need another grid."""
-    for task, entry in load_league(name).entries.items():
+    for task, entry in load(name).entries.items():
         for recipe in entry.results.schedules:
             one = entry.results
             i = one.schedules.index(recipe)
@@ -172,7 +172,7 @@ def tell_edges(name: str) -> None:
 
 def verify(name: str, count: int, jobs: int, address: str | None = None) -> int:
     """Retrain `count` random runs; stamp the recording with the present code if they agree."""
-    about, arrays = read_league(name)
+    about, arrays = read(name)
     now = {(cell.task.name, cell.recipe.name): cell for cell in cells(LEAGUES[name])}
     then = {(task, r): c for task, told in about["tasks"].items() for r, c in told["cells"].items()}
     for place, cell in now.items():
@@ -254,7 +254,7 @@ def compare(
 def show(name: str) -> bool:
     """Say what there is; whether it is stale or missing."""
     try:
-        about, _ = read_league(name)
+        about, _ = read(name)
     except (FileNotFoundError, ValueError) as error:
         print(f"{name}: {error}")
         return True

@@ -2,10 +2,11 @@
 
 from lrlib.lab.league.book import TASKS
 from lrlib.lab.league.network import Network
-from lrlib.lab.league.playing import league, load_league, recorded_league
+from lrlib.lab.league.playing import load, play, recorded
 from lrlib.lab.league.recording import LEAGUES, Cell, cells
 from lrlib.lab.league.results import Entry, League, Regret
 from lrlib.lab.league.tasks import LeagueTask
+from lrlib.lab.league.variance import Shares, seeds_apart, variance
 
 __all__ = [
     "LEAGUES",
@@ -16,8 +17,11 @@ __all__ = [
     "LeagueTask",
     "Network",
     "Regret",
+    "Shares",
     "cells",
-    "league",
-    "load_league",
-    "recorded_league",
+    "load",
+    "play",
+    "recorded",
+    "seeds_apart",
+    "variance",
 ]

@@ -47,7 +47,7 @@ def mnist1d_long() -> LeagueTask:
         steps=3000,
         batch_size=16,
         middle=0.1,
-        seeds=16,
+        seeds=12,
         seconds=1.7,
         data_files=("mnist1d.npz",),
     )
@@ -164,7 +164,7 @@ def text() -> LeagueTask:
         batch_size=16,
         optimizer="adamw",
         middle=0.022,
-        seeds=8,
+        seeds=6,
         seconds=8.5,
         data_files=("pydocs.npz",),
     )
@@ -183,9 +183,9 @@ def language_deep() -> LeagueTask:
         warmup=20,
         batch_size=16,
         optimizer="adamw",
-        middle=0.015,
+        middle=0.026,
         seeds=8,
-        seconds=3.5,
+        seconds=4.0,
         code=("lab/language.py",),
     )
 

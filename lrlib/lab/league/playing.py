@@ -49,7 +49,7 @@ def train_unit(task: LeagueTask, recipe: Recipe, seed: int, peaks: Sequence[floa
     return kept | {"seconds": np.array(time.process_time() - began)}
 
 
-def league(
+def play(
     tasks: Mapping[str, LeagueTask] | Sequence[LeagueTask],
     recipes: Mapping[str, Recipe] = RECIPES,
     seeds: Sequence[int] | None = None,
@@ -66,7 +66,7 @@ def league(
 
     Raises TypeError or ValueError for bad arguments, and what a task raises.
     """
-    owner = "league"
+    owner = "play"
     listed = list(tasks.values()) if isinstance(tasks, Mapping) else list(tasks)
     for task in listed:
         if not isinstance(task, LeagueTask):
@@ -152,17 +152,17 @@ def together(units: Mapping[str, Mapping[int, Unit]]) -> dict[str, np.ndarray]:
     return kept
 
 
-def recorded_league(name: str = "league") -> League:
+def recorded(name: str = "league") -> League:
     """The recorded league of the book, or "league_seeds": some tasks with their seeds apart.
 
     Warns with `StaleRecording` if the code, the data, a task or a recipe that made it are no longer
     those that are here. Raises ValueError for an unknown name or a damaged file, and
     FileNotFoundError if it was never made.
     """
-    found = load_league(name)
+    found = load(name)
     if reasons := staleness(name, found.about):
         warnings.warn(
-            f"recorded_league: {name!r} is stale: {'; '.join(reasons)}. Its numbers may no longer "
+            f"recorded: {name!r} is stale: {'; '.join(reasons)}. Its numbers may no longer "
             f"be those of this book; make record NAME={name} trains what is missing",
             StaleRecording,
             stacklevel=2,
@@ -193,9 +193,9 @@ def _changed(cell: Cell, about: Mapping[str, Any]) -> bool:
     return known is not None and (known["key"] != cell.key or told["seeds"] != cell.task.seeds)
 
 
-def load_league(name: str) -> League:
-    """As `recorded_league`, stale or not."""
-    about, arrays = read_league(name)
+def load(name: str) -> League:
+    """As `recorded`, stale or not."""
+    about, arrays = read(name)
     entries = {}
     for number, (task, told) in enumerate(about["tasks"].items()):
         own = {
@@ -210,14 +210,14 @@ def load_league(name: str) -> League:
     return League(entries, about)
 
 
-def read_league(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What the two files of a recorded league hold; the errors are those of `recorded_league`."""
-    _checks.choice("recorded_league", "name", name, tuple(LEAGUES))
+def read(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the two files of a recorded league hold; the errors are those of `recorded`."""
+    _checks.choice("recorded", "name", name, tuple(LEAGUES))
     about_path, path = (folder() / f"{name}.{end}" for end in ("json", "npz"))
     restore = f"restore it with 'git checkout -- data/recorded', or make record NAME={name}"
     for each in (about_path, path):
         if not each.is_file():
-            raise FileNotFoundError(f"recorded_league: {each} is missing; {restore}")
+            raise FileNotFoundError(f"recorded: {each} is missing; {restore}")
     content = path.read_bytes()
     try:
         about = json.loads(about_path.read_text(encoding="utf-8"))
@@ -226,7 +226,7 @@ def read_league(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         about["tasks"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"recorded_league: {about_path} or {path.name} is damaged or cut short "
+            f"recorded: {about_path} or {path.name} is damaged or cut short "
             f"({type(error).__name__}: {error}); {restore}"
         ) from None
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
