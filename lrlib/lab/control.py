@@ -8,8 +8,7 @@ all seeds have solved the task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -53,8 +52,8 @@ class PPO:
     """
 
     iterations: int = 50
-    environments: int = 16
-    horizon: int = 64
+    environments: int = 8
+    horizon: int = 32
     epochs: int = 4
     minibatches: int = 4
     discount: float = 0.99
@@ -118,7 +117,8 @@ class Played:
         lr: float64, (updates,): the rates that were applied.
         returns: float64, (iterations,): mean return of the training episodes that ended, NaN
             where none did.
-        val, test: float64, (evaluations,): mean return of the greedy policy, on other episodes.
+        val, test: float64, (evaluations,): mean return of the greedy policy, each on episodes of
+            its own; NaN from a loss that is not finite.
     """
 
     losses: np.ndarray
@@ -216,8 +216,8 @@ class _Run:
             batch, finished = self.play()
             returns.append(np.mean(finished) if finished else np.nan)
             self.learn(batch)
-            if self.watched:
-                self.scheduler.observe(LONGEST - returns[-1] if finished else None)
+            if self.watched and finished:
+                self.scheduler.observe(LONGEST - returns[-1])
             if iteration % (ppo.iterations // ppo.evaluations) == 0:
                 judged.append(self.judge())
         val, test = np.reshape(judged, (-1, 2)).T
@@ -302,13 +302,17 @@ class _Run:
     @torch.no_grad()
     def judge(self) -> tuple[float, float]:
         """Mean returns of the greedy policy, over validation and test episodes."""
+        if not np.isfinite(self.losses).all():
+            return np.nan, np.nan
         actor, n = self.actor, self.ppo.episodes
         if self.average is not None:
             actor, _ = actor_critic(self.seed)
             for p, mean in zip(actor.parameters(), self.average, strict=True):
                 p.copy_(mean)
         # The same starts at every evaluation and for every run of the seed.
-        poles, seen = environments(2 * n, int(np.random.default_rng([self.seed, 8]).integers(2**31)))
+        poles, seen = environments(
+            2 * n, int(np.random.default_rng([self.seed, 8]).integers(2**31))
+        )
         total, up = np.zeros(2 * n), np.ones(2 * n, bool)
         while up.any():
             after, reward, terminated, truncated, _ = poles.step(actor(seen).argmax(-1).numpy())

@@ -91,9 +91,7 @@ class LeagueTask(ABC):
         _checks.choice(owner, "regime", self.regime, REGIMES)
 
     @abstractmethod
-    def train(
-        self, recipe: Recipe, peaks: Sequence[float], seed: int
-    ) -> Mapping[str, np.ndarray]:
+    def train(self, recipe: Recipe, peaks: Sequence[float], seed: int) -> Mapping[str, np.ndarray]:
         """Train ``len(peaks)`` runs; the same numbers whenever it is asked.
 
         Returns at least "val", by which a peak is chosen, and "test", by which it is judged, each
