@@ -133,9 +133,11 @@ def shortfall(returns: np.ndarray) -> np.ndarray:
 
     At the last evaluation this is what a run is judged by.
     """
-    n = returns.shape[-1]
-    late = [returns[..., i - -(-(i + 1) // 3) + 1 : i + 1].mean(-1) for i in range(n)]
-    return LONGEST - np.stack(late, -1)
+    found = np.empty_like(returns)
+    for last in range(1, returns.shape[-1] + 1):
+        late = returns[..., last - -(-last // 3) : last]
+        found[..., last - 1] = LONGEST - late.mean(-1)
+    return found
 
 
 def actor_critic(seed: int) -> tuple[nn.Sequential, nn.Sequential]:

@@ -1,4 +1,4 @@
-"""The recordings of chapter 15: the defaults that textbooks list, beside what they are judged by."""
+"""The recordings of chapter 15: the defaults that textbooks list, each beside its rivals."""
 
 from __future__ import annotations
 
