@@ -24,6 +24,7 @@ LONGEST = 500  # steps after which an episode of CartPole-v1 ends
 # The smallest difference of shortfalls that matters, set before any result was seen: gymnasium
 # calls the task solved at a return of 475, so this is the distance from "solved" to the most.
 MARGIN = 25.0
+_SHARES = ("discount", "trace", "clip", "entropy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class PPO:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if isinstance(value, float):
+            if name in _SHARES:
                 _checks.number("PPO", name, value, minimum=0, maximum=1)
             else:
                 _checks.integer("PPO", name, value, minimum=1)
@@ -105,7 +106,14 @@ class PPO:
                 episodes that have ended since the last were short of, on average.
             iterations: stop after so many; default all.
         """
-        return _Run(self, shape, peak, seed, average, rule).played(iterations or self.iterations)
+        if iterations is None:
+            iterations = self.iterations
+        iterations = _checks.integer("PPO.run", "iterations", iterations, minimum=1)
+        if iterations > self.iterations:
+            raise ValueError(
+                f"PPO.run: iterations must be at most {self.iterations}, got {iterations}"
+            )
+        return _Run(self, shape, peak, seed, average, rule).played(iterations)
 
 
 @dataclass(frozen=True, eq=False)
