@@ -143,7 +143,7 @@ def _control() -> list[Default]:
             *("reinforcement learning", a, "constant", run),
             *(found.compare(a, "constant", "test_shortfall", "val_shortfall"), "steps", MARGIN),
         )
-        for a in ("linear", "cosine", "WSD")
+        for a in ("linear", "cosine", "WSD 20 %")
     ]
 
 

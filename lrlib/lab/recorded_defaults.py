@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lrlib import WSD, Constant, CosineAnnealing, PolynomialDecay, Schedule, Warmup
+from lrlib import Constant, CosineAnnealing, PolynomialDecay, Schedule, Warmup
 from lrlib.lab.control import PPO, shortfall
 from lrlib.lab.models import Task
 from lrlib.lab.recorded_streams import FINE_TUNING, FIRST_PEAKS, StreamRecording
@@ -167,7 +167,9 @@ _FALLS: dict[str, Schedule] = {
     "constant": Constant(),
     "linear": PolynomialDecay(_POLE.updates),
     "cosine": CosineAnnealing(_POLE.updates),
-    "WSD": WSD(_POLE.updates),
+    "WSD 20 %": Constant(total_iters=_POLE.updates * 4 // 5).then(
+        PolynomialDecay(_POLE.updates // 5)
+    ),
 }
 RECORDINGS["ppo"] = ControlRecording(
     task="pole",
