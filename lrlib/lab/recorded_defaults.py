@@ -103,8 +103,8 @@ _VIT_SHAPES: dict[str, Schedule] = {
 RECORDINGS["vit"] = VisionRecording(
     task="vit",
     shapes=_VIT_SHAPES,
-    peaks=dict.fromkeys(_VIT_SHAPES, (0.002, 0.004, 0.008, 0.016, 0.032))
-    | {"constant": (0.001, 0.002, 0.004, 0.008, 0.016)},
+    peaks=dict.fromkeys(_VIT_SHAPES, (0.001, 0.002, 0.004, 0.008, 0.016, 0.032))
+    | {"constant": (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)},
     seeds=10,
     steps=_VIT_STEPS,
     batch_size=32,
