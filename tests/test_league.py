@@ -512,7 +512,7 @@ def test_shares_of_a_league():
     assert near.total == pytest.approx((0.028 + 1 / 6 + seed) ** 0.5, rel=0.05)
     assert near.half.shape == (4, 4) and (near.half >= 0).all()
     wide = variance(league(*entries), span=None)
-    assert wide.mean("peak").effect > 0.7 and wide.mean("peak").seeds == 4
+    assert wide.mean("peak").effect > 0.6 and wide.mean("peak").seeds == 4
     two = variance(league(*entries), recipes=("a", "c"))
     assert two.mean("shape").effect > near.mean("shape").effect - 0.2
     with pytest.raises(ValueError, match="variance: recipes must be at least 2, got"):
