@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lrlib.lab.league.control import pole, vision_transformer
 from lrlib.lab.league.made import FineTuned, language
 from lrlib.lab.league.network import Network
 from lrlib.lab.league.tasks import LeagueTask
@@ -231,5 +232,6 @@ _MAKERS: tuple[Callable[[], LeagueTask], ...] = (
     *(mnist1d_short, mnist1d_long, mnist1d_adam, digits_clean),
     *(images_clean, images_noisy, images_shifted, images_convolved),
     *(text, language_deep, language_hard, fine_tuned),
+    *(vision_transformer, pole),
 )
 TASKS = {task.name: task for task in (make() for make in _MAKERS)}
