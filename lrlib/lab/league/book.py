@@ -243,7 +243,7 @@ def vision_transformer() -> LeagueTask:
         optimizer="adamw",
         together=False,
         middle=0.008,
-        seeds=5,
+        seeds=4,
         seconds=20.0,
         data_files=("mnist5k.npz",),
     )
@@ -252,11 +252,11 @@ def vision_transformer() -> LeagueTask:
 def pole() -> LeagueTask:
     return Control(
         name="pole",
-        about="PPO balances a pole (CartPole-v1), Adam",
+        about="PPO balances a pole for 12,800 steps (CartPole-v1), Adam",
         metric="shortfall",
         unit="steps",
         margin=control.MARGIN,
-        worst=480.0,
+        worst=control.LONGEST - 22.0,  # a random policy keeps the pole up for 22 steps
         steps=PPO().updates,
         middle=0.0112,
         seconds=16.0,
