@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from lrlib.lab import control
 from lrlib.lab.control import PPO
@@ -14,14 +15,14 @@ from lrlib.lab.models import MARGINS, digits_task, images_task, mnist1d_task, te
 from lrlib.lab.vit import vit_task
 
 
-def _points(data: str) -> dict[str, float]:
+def _points(data: str) -> dict[str, Any]:
     """Errors in points: the book's margin of these data, and what a guess among ten classes has."""
     margin = MARGINS[data].points
     assert margin is not None
     return {"margin": margin, "worst": 90.0}
 
 
-def _nats(data: str, worst: float) -> dict[str, float]:
+def _nats(data: str, worst: float) -> dict[str, Any]:
     margin = MARGINS[data].nats
     assert margin is not None
     return {"margin": margin, "worst": worst}
