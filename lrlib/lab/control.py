@@ -105,7 +105,7 @@ class PPO:
             seed: of initial weights, environments, actions and batches.
             average: evaluate the growing average of the weights, taken in after every update.
             rule: lowers the rate too; told after every iteration how many of the 500 steps the
-                episodes that have ended since the last were short of, on average.
+                episodes that ended in it were short of, on average, and nothing if none ended.
             iterations: stop after so many; default all.
         """
         if iterations is None:
