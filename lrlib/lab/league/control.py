@@ -1,4 +1,4 @@
-"""Two tasks of the league: a pole to be balanced, and a small vision transformer."""
+"""A policy as a task of the league: trained by `lrlib.lab.PPO`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lrlib.lab.control import LONGEST, MARGIN, PPO, shortfall
-from lrlib.lab.league.network import FIRST, Network
+from lrlib.lab.control import PPO, shortfall
+from lrlib.lab.league.network import FIRST
 from lrlib.lab.league.tasks import LeagueTask
-from lrlib.lab.models import MARGINS
-from lrlib.lab.vit import vit_task
 from lrlib.recipes import Recipe
 
 
@@ -54,38 +52,3 @@ class Control(LeagueTask):
             "first": np.stack([run.losses[:FIRST] for run in runs]),
             "return": test[:, -1],
         }
-
-
-def pole() -> LeagueTask:
-    return Control(
-        name="pole",
-        about="PPO balances a pole for 12,800 steps (CartPole-v1), Adam",
-        metric="shortfall",
-        unit="steps",
-        margin=MARGIN,
-        worst=LONGEST - 22.0,  # a random policy keeps the pole up for 22 steps
-        steps=PPO().updates,
-        middle=0.0112,
-        seconds=15.6,
-        code=("lab/control.py",),
-    )
-
-
-def vision_transformer() -> LeagueTask:
-    return Network(
-        name="vision transformer",
-        about="two blocks of width 32, 5 epochs of 3,000 digits of MNIST, AdamW",
-        margin=MARGINS["images"].points or 0.0,
-        worst=90.0,
-        make=vit_task,
-        steps=500,
-        warmup=28,
-        batch_size=32,
-        optimizer="adamw",
-        together=False,
-        middle=0.008,
-        seeds=4,
-        seconds=19.8,
-        data_files=("mnist5k.npz",),
-        code=("lab/vit.py",),
-    )
