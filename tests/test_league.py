@@ -255,7 +255,7 @@ def test_a_small_league_is_played_and_its_numbers_are_the_tasks_own():
     three = {name: RECIPES[name] for name in ("linear", "cosine", "average")}
     found = play([network(seeds=4), valley()], three, seeds=[5, 6, 8])
     assert found.tasks == ("digits", "a valley") and found.recipes == tuple(three)
-    assert found.runs == 2 * 3 * 12 * 3 and found.about["seconds"] > 0
+    assert found.runs == 2 * 3 * 12 * 3 and found.seconds > 0
     entry = found.entries["digits"]
     assert entry.results.seeds == (5, 6, 8) and entry.unit == "points" and entry.margin == 1
     alone = network().train(RECIPES["cosine"], network().grid(RECIPES["cosine"]), 6)
