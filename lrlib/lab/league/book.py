@@ -190,7 +190,7 @@ def language_deep() -> LeagueTask:
         batch_size=16,
         optimizer="adamw",
         middle=0.026,
-        seeds=6,
+        seeds=4,
         seconds=4.0,
         code=("lab/language.py",),
     )
