@@ -105,7 +105,7 @@ RECORDINGS["vit"] = VisionRecording(
     shapes=_VIT_SHAPES,
     peaks=dict.fromkeys(_VIT_SHAPES, (0.001, 0.002, 0.004, 0.008, 0.016, 0.032))
     | {"constant": (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)},
-    seeds=10,
+    seeds=6,
     steps=_VIT_STEPS,
     batch_size=32,
     data_files=("mnist5k.npz",),
@@ -176,7 +176,7 @@ RECORDINGS["ppo"] = ControlRecording(
     shapes=_FALLS,
     peaks=dict.fromkeys(_FALLS, (0.0028, 0.0056, 0.0112, 0.0224, 0.0448))
     | {"constant": (0.001, 0.002, 0.004, 0.008, 0.016)},
-    seeds=48,
+    seeds=20,
     steps=_POLE.updates,
     batch_size=_POLE.environments * _POLE.horizon // _POLE.minibatches,
     data_files=(),
