@@ -69,7 +69,6 @@ def _vision() -> list[Default]:
             (of_convnet, "warm-up, cosine", "constant"),
             (of_convnet, "warm-up, cosine", "cosine"),
             (of_vit, "warm-up, cosine", "constant"),
-            (of_vit, "warm-up, linear", "constant"),
             (of_vit, "warm-up, cosine", "cosine"),
         )
     ]
