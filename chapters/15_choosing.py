@@ -1,0 +1,382 @@
+# %% [markdown]
+# # 15 · Choosing
+#
+# The path, down to *Depth*: 10 minutes. All: 45 minutes. The exercises: 45 minutes for the core (1 to 3), 75 minutes for all. You need
+# chapters 1 to 4, or this much: a schedule is a *shape*, a function from the optimizer step $t$ to a factor; the
+# learning rate is its *peak* times the factor.
+
+# %% [markdown]
+# **In short.** To be written from the numbers.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+import math
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from lrlib import WSD, Constant, LRTrace, PolynomialDecay, ScheduledLR, lab, recipes
+from lrlib.lab import figures
+from scipy import stats
+
+figures.use_style()
+league = lab.league()
+NAMES, TASKS = list(league.recipes), list(league.tasks)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+KIND = {"fixed": "constant", "30/60/90": "step", "cosine to 10 %": "cosine"}
+KIND |= {"restarts": "warm restarts", "inverse root": "inverse square root"}
+KIND |= {f"WSD {share} %": "cooldown" for share in (10, 20, 40)}
+COLORS = {"average": "#B5179E", "plateau": "#7A7A00"}
+for name in NAMES:
+    kind = KIND.get(name, name)
+    own = figures.SCHEDULES.get(kind, {"color": "0.35"})["color"]
+    COLORS.setdefault(name, own)
+
+# %% [markdown]
+# ## The worst of fifteen, until it gets a rate of its own
+#
+# You have a rate that works, run every schedule once at that rate, and keep the best. So choose many tutorials, the
+# best-known among them (Zhang et al., section 12.11). Here are fifteen recipes on one small network, at the fixed rate's best
+# peak, and each at a peak that twelve runs found.
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def at_one_rate(entry):
+    """Every recipe's results at the fixed rate's best peak, (recipes, seeds)."""
+    peaks, fixed = entry.results.peaks, NAMES.index("fixed")
+    peak = entry.results.best_peaks("val")["fixed"]
+    nearest = abs(np.log(peaks / peak)).argmin(1)
+    assert abs(np.log(peaks[fixed] / peak)).min() < 1e-6
+    return entry.numbers("test")[np.arange(len(NAMES)), nearest]
+
+
+FIRST = TASKS[0]
+entry, regret = league.entries[FIRST], league.regret()
+alike = at_one_rate(entry).mean(-1)
+tuned = regret.score[TASKS.index(FIRST)]
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(7.6, 4.2))
+TOLD = ("exponential", "fixed", "linear", "average")
+for name, left, right in zip(NAMES, alike, tuned, strict=True):
+    width = 2.6 if name in TOLD else 1
+    color = COLORS[name] if name in TOLD else "0.6"
+    ax.plot([0, 1], [left, right], "o-", color=color, linewidth=width, markersize=4)
+gaps = max(alike) - min(tuned)
+ax.set(xlim=(-0.45, 1.5), ylim=(min(tuned) - 0.09 * gaps, max(alike) + 0.06 * gaps))
+ax.set_xticks([0, 1], ["all at the fixed rate's\nbest peak", "each at the peak that\ntwelve runs found"])
+ax.grid(axis="x", visible=False)
+ax.set(ylabel="test error (%)")
+for at, values, side in ((0, alike, "right"), (1, tuned, "left")):
+    for name in TOLD:
+        value = values[NAMES.index(name)]
+        ax.annotate(f"{name} {value:.1f}", (at, value), (6 - 12 * (at == 0), 0), textcoords="offset points", color=COLORS[name], ha=side, va="center")
+ax.set_title("At one rate for all, the comparison measures the rate")
+figures.show("TODO alt")
+
+# %% [markdown]
+# TEXT
+#
+# ## The peak moves the result, not the shape
+#
+# > **Predict.** Take all runs within a factor of two of their recipe's best peak, and split the variance of their final results: how much is due to
+# > the peak, to the recipe, to the seed?
+
+# %% [markdown]
+# ## The league
+#
+# Regret is how far a recipe ends behind the best one:
+#
+# $$R_{rk} = \frac{L_k(r) - L_k(r^*_k)}{m_k},$$
+#
+# with $L_k(r)$ the test result of recipe $r$ on task $k$, at a peak that the validation results of twelve runs chose, $r^*_k$ the best recipe there, and $m_k$ the
+# smallest difference that matters, set beforehand (2 points on MNIST-1D, 0.5 on images, 0.02 nats).
+
+
+# %%
+def bought(val, test):
+    """What twelve runs buy: (recipes, peaks, seeds) each -> (recipes,)."""
+    results = []
+    for seed in range(val.shape[-1]):  # its twelve runs choose the peak ...
+        peak = val[:, :, seed].argmin(1)
+        others = np.delete(test, seed, axis=-1)  # ... and the others judge it
+        results.append(others[np.arange(len(peak)), peak].mean(-1))
+    return np.mean(results, axis=0)
+
+
+by_hand = bought(entry.numbers("val"), entry.numbers("test"))
+print(np.allclose(by_hand, tuned), {n: round(float(x), 1) for n, x in zip(NAMES, by_hand)})
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+order, far = regret.order()[::-1], 5.6
+fig, ax = plt.subplots(figsize=(7.6, 4.9))
+for y, name in enumerate(order):
+    values, mean = regret.of(name), regret.mean(name)
+    ax.plot(np.minimum(values, far), [y] * len(values), "o", color=COLORS[name], alpha=0.35, markersize=5, mew=0)
+    ax.plot([mean.low, min(mean.high, far)], [y, y], color=COLORS[name], linewidth=2.4)
+    ax.plot(min(mean.effect, far), y, "D", color=COLORS[name], markersize=7)
+    wins = round(regret.wins(name).effect * len(values))
+    ax.text(far + 0.25, y, f"{wins} of {len(values)}", va="center", fontsize=9.5)
+ax.text(far + 0.25, len(order) - 0.25, "within 1", fontsize=9.5)
+ax.axvline(1, color="0.5", linewidth=1, linestyle=":")
+ax.set_yticks(range(len(order)), order)
+ax.set(xlim=(-0.6, far + 1.3), ylim=(-0.6, len(order) + 0.4), xticks=range(6))
+ax.set(xlabel="regret (in margins: the smallest difference that matters on the task)")
+ax.set_title("TODO title")
+figures.show("TODO alt")
+
+# %% [markdown]
+# ## The textbooks' defaults, each run
+
+# %% [markdown]
+# ## Noise or curvature? A minute's test
+#
+# Picture what holds you back. On a wide floor it is *noise*: each batch throws you about, and shorter steps settle. In a gorge it is
+# *curvature*: the walls forbid longer steps, and shorter ones only arrive later. Ask the run: halfway, branch off a twentieth of
+# its steps at a *tenth* of the rate. Which ends lower, the branch or the run?
+#
+# > **Predict.** On 42 quadratics, exactly: how much does a fixed rate lose where the branch ends lower, and where it ends higher?
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+@dataclass(frozen=True)
+class Answer:
+    """Of one quadratic."""
+
+    branch: float  # the branch's loss over the run's
+    room: float  # the largest stable rate over the best fixed one
+    gain: float  # the fixed rate's loss over the best shape's
+    late: float  # the WSD's loss over the line's
+
+
+def asked(problem, T, cap=None):
+    plans = {"fixed": Constant(), "line": PolynomialDecay(T)}
+    plans["WSD"] = WSD(T, 0, 0.2, "linear")
+    tuned = {name: problem.tune(plan, T, cap=cap) for name, plan in plans.items()}
+    rates = np.full((2, T // 2 + T // 20), tuned["WSD"][0])
+    rates[1, T // 2 :] /= 10
+    run, branch = problem.loss(rates)[:, -1]
+    loss = {name: best for name, (_, best) in tuned.items()}
+    room = (cap or problem.stability_limit()) / tuned["fixed"][0]
+    gain = loss["fixed"] / min(loss.values())
+    return Answer(branch / run, room, gain, loss["WSD"] / loss["line"])
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+LAWS = ((1.25, 0.3), (1.5, 0.5), (1.5, 1.0), (2.0, 0.35), (2.0, 0.6), (2.0, 1.0))
+answers = []
+for batch_size in (1, 16, 256):
+    for T in (100, 1000):
+        answers.append(asked(lab.NoisyQuadratic(batch_size=batch_size), T))
+        for law in LAWS:
+            more = {"directions": 200, "batch_size": batch_size}
+            problem = lab.NoisyQuadratic.power_law(*law, **more)
+            answers.append(asked(problem, T, cap=1 / sum(problem.curvature)))
+lower = [a for a in answers if a.branch < 1]
+higher = [a for a in answers if a.branch >= 1]
+
+# %% tags=["nbval-check-output"]
+print("quadratics   the branch ends   a fixed rate's loss over the best of three shapes'")
+for end, some in (("lower", lower), ("higher", higher)):
+    gains = [a.gain for a in some]
+    print(f"{len(some):10}   {end:15}   {min(gains):.2f} to {max(gains):.2f}")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+@dataclass(frozen=True)
+class Branched:
+    """Of one network: validation loss of the branch over the run's, by seed."""
+
+    ratio: np.ndarray
+    seeds: int
+
+
+def branched(task, peak, n=6):
+    """Train to half-way, then a twentieth of the run at the rate and at a tenth of it."""
+    half, more = task.steps // 2, task.steps // 20
+    held = recipes.fixed(task.steps, task.warmup)
+    cut = Constant(1.0, half).then(Constant(0.1))
+    result = lab.sweep(
+        task.made(0),
+        {"run": held, "branch": held * cut},
+        [peak],
+        lab.seeds(n),
+        steps=half + more,
+        batch_size=task.batch_size,
+        optimizer=lab.SGD() if task.optimizer == "sgd" else lab.AdamW(),
+        evaluate=["val"],
+    )
+    run, branch = result.at("val_loss")[:, 0]
+    return branch / run
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+BOOK = {name: task for name, task in lab.LEAGUE.items() if name in league.tasks}
+QUICK = [name for name, t in BOOK.items() if t.seconds < 2 and type(t).__name__ == "Network"]
+peaks = league.best_peaks()
+branches = {name: branched(BOOK[name], peaks[name]["WSD 20 %"]) for name in QUICK}
+ends = {name: math.exp(np.log(ratio).mean()) for name, ratio in branches.items()}
+behind = {name: regret.of("fixed")[TASKS.index(name)] for name in QUICK}
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def walk(ax, curvature, noise, rate, start, seed):
+    """A sketch: a run on a bowl, and a branch at a tenth of its rate."""
+    x, y = np.meshgrid(np.linspace(-2.2, 2.2, 80), np.linspace(-1.1, 1.1, 40))
+    heights = curvature[0] * x**2 + curvature[1] * y**2
+    ax.contour(x, y, heights, 9, colors="0.85", linewidths=0.7)
+    for last, color in ((1, "0.65"), (0.1, "#D55E00")):
+        rng, path = np.random.default_rng(seed), [np.array(start)]
+        for step in range(60):
+            pull = curvature * path[-1] + noise * rng.standard_normal(2)
+            path.append(path[-1] - rate * (last if step >= 30 else 1) * pull)
+        path = np.array(path)
+        ax.plot(*path[30:].T, color=color, linewidth=1.2)
+        ax.plot(*path[-1], "o", color=color, markersize=6)
+    ax.plot(*path[:31].T, color="0.25", linewidth=0.9)
+    ax.set(xticks=[], yticks=[], xlim=(-2.2, 2.2), ylim=(-1.1, 1.1))
+    ax.grid(False)
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig = plt.figure(figsize=(9.6, 3.6))
+grid = fig.add_gridspec(2, 3, width_ratios=(0.8, 1.1, 1.1))
+wide, gorge = fig.add_subplot(grid[0, 0]), fig.add_subplot(grid[1, 0])
+walk(wide, np.array([1.0, 1.5]), 0.7, 0.5, (-1.8, 0.6), 4)
+walk(gorge, np.array([0.05, 4.0]), 0.25, 0.45, (-2.0, 0.7), 3)
+wide.set_title("noise: the branch settles", fontsize=9.5, fontweight="normal")
+gorge.set_title("curvature: it only slows", fontsize=9.5, fontweight="normal")
+exact, nets = fig.add_subplot(grid[:, 1]), fig.add_subplot(grid[:, 2])
+exact.plot([a.branch for a in answers], [a.gain for a in answers], "o", color="0.35", alpha=0.55, mew=0)
+exact.set(xlim=(0.1, 1.25), ylim=(0.9, 4), ylabel="fixed rate's loss over the best")
+exact.set_title("42 quadratics, exactly", fontsize=9.5, fontweight="normal")
+for name in QUICK:
+    nets.plot(ends[name], behind[name], "o", color="#0072B2")
+    nets.annotate(name, (ends[name], behind[name]), (4, 3), textcoords="offset points", fontsize=8)
+nets.set(ylabel="regret of the fixed rate (margins)")
+nets.set_title("networks of the league", fontsize=9.5, fontweight="normal")
+for ax in (exact, nets):
+    ax.axvline(1, color="0.5", linewidth=1, linestyle=":")
+fig.supxlabel("the branch's loss over the run's", size=10.5, x=0.65)
+fig.suptitle("TODO", x=0.01, ha="left")
+figures.show("TODO alt")
+
+# %% [markdown]
+# ## The decision
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+ratio = {
+    name: np.median([best[name] / best["fixed"] for best in peaks.values()])
+    for name in NAMES
+}
+QUESTIONS = {
+    "linear": "length known",
+    "WSD 20 %": "may grow, or unknown",
+    "average": "you may average",
+    "fixed": "(nothing)",
+}
+print(f"{'':22}{'recipe':12}regret, margins     worst      peak over the fixed rate's")
+for name, when in QUESTIONS.items():
+    e, (_, worst) = regret.mean(name), regret.worst(name)
+    print(f"{when:22}{name:12}{e.effect:.1f} [{e.low:.1f}, {e.high:.1f}]{worst:14.1f}{ratio[name]:14.1f}")
+
+# %% [markdown]
+# ## In your own code
+#
+# Twelve short runs for the peak, then the run that counts: a warm-up, and a line to zero.
+
+# %%
+data = lab.load_mnist1d().draw(seed=0)
+examples = torch.utils.data.TensorDataset(data.train_x, data.train_y)
+loader = torch.utils.data.DataLoader(examples, batch_size=16, shuffle=True)
+loss_of = torch.nn.functional.cross_entropy
+epochs, warmup = 2, 25
+total = epochs * len(loader)
+
+
+def make_model():
+    first, last = torch.nn.Linear(40, 100), torch.nn.Linear(100, 10)
+    return torch.nn.Sequential(first, torch.nn.ReLU(), last)
+
+
+# %%
+def train(peak):
+    model, step = make_model(), 0
+    optimizer = torch.optim.SGD(model.parameters(), lr=peak, momentum=0.9)
+    for _ in range(epochs):
+        for x, y in loader:
+            rise, fall = (step + 1) / (warmup + 1), (total - step) / (total - warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = peak * min(rise, fall)
+            optimizer.zero_grad()
+            loss_of(model(x), y).backward()
+            optimizer.step()
+            step += 1
+    return model
+
+
+def validation_loss(model):
+    with torch.no_grad():
+        return float(loss_of(model(data.val_x), data.val_y))
+
+
+# %%
+torch.manual_seed(0)
+grid = 0.004 * 2 ** (np.arange(12) / 2)
+losses = [validation_loss(train(float(peak))) for peak in grid]
+peak_lr = float(grid[np.nanargmin(losses)])  # at the edge? widen the grid
+model = train(peak_lr)
+print(f"peak {peak_lr:.3f}, validation loss {validation_loss(model):.2f} nats")
+
+# %% [markdown]
+# With `lrlib` the recipe is one line, and another one is another line.
+
+# %%
+shape = recipes.linear(total, warmup)  # or recipes.wsd_20, recipes.cosine, …
+model = make_model()
+optimizer = torch.optim.SGD(model.parameters(), lr=peak_lr, momentum=0.9)
+scheduler, trace = ScheduledLR(optimizer, shape), LRTrace(optimizer)
+for _ in range(epochs):
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss_of(model(x), y).backward()
+        optimizer.step()
+        scheduler.step()
+trace.assert_matches(shape, peak=peak_lr)
+
+# %% [markdown]
+# ## Depth
+#
+# Each part stands on its own, folded under a heading that says what it finds.
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### How the league is run
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+print(f"{'task':22}{'regime':10}{'seeds':>6}{'steps':>7}   margin       what")
+for name in TASKS:
+    entry = league.entries[name]
+    print(f"{name:22}{entry.regime:10}{len(entry.results.seeds):6}  {entry.margin:g} {entry.unit:8} {entry.about}")
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### Every regret, task by task
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+print(f"{'margins':20}" + "".join(f"{i:>6}" for i in range(1, len(TASKS) + 1)) + "   mean")
+for name in regret.order():
+    row = "".join(f"{x:6.1f}" for x in regret.of(name))
+    print(f"{name:20}{row}{regret.mean(name).effect:7.2f}")
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### What three, six and twelve runs buy
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+budgets = {runs: league.regret(runs=runs) for runs in (3, 6, 12)}
+best_of = {r: budgets[12].score.min(1) for r in budgets}
+margin = np.array([league.entries[name].margin for name in TASKS])
+rows = []
+print(f"{'behind the best of twelve':27}" + "".join(f"{r:>8} runs" for r in budgets))
+for name in regret.order():
+    i = NAMES.index(name)
+    lost = [((budgets[r].score[:, i] - best_of[r]) / margin).mean() for r in budgets]
+    print(f"{name:27}" + "".join(f"{x:13.2f}" for x in lost))
