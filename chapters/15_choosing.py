@@ -20,7 +20,7 @@ from lrlib.lab import figures
 from scipy import stats
 
 figures.use_style()
-league = lab.league()
+league = lab.league.recorded()
 NAMES, TASKS = list(league.recipes), list(league.tasks)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -43,17 +43,20 @@ for name in NAMES:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 def at_one_rate(entry):
-    """Every recipe's results at the fixed rate's best peak, (recipes, seeds)."""
-    peaks, fixed = entry.results.peaks, NAMES.index("fixed")
-    peak = entry.results.best_peaks("val")["fixed"]
-    nearest = abs(np.log(peaks / peak)).argmin(1)
-    assert abs(np.log(peaks[fixed] / peak)).min() < 1e-6
-    return entry.numbers("test")[np.arange(len(NAMES)), nearest]
+    """Every recipe at the peak that one seed's twelve runs give the fixed rate."""
+    val, test = entry.numbers("val"), entry.numbers("test")
+    peaks, fixed, results = entry.results.peaks, NAMES.index("fixed"), []
+    for seed in range(val.shape[-1]):
+        peak = peaks[fixed, val[fixed, :, seed].argmin()]
+        nearest = abs(np.log(peaks / peak)).argmin(1)
+        others = np.delete(test, seed, axis=-1)
+        results.append(others[np.arange(len(NAMES)), nearest].mean(-1))
+    return np.mean(results, axis=0)
 
 
 FIRST = TASKS[0]
 entry, regret = league.entries[FIRST], league.regret()
-alike = at_one_rate(entry).mean(-1)
+alike = at_one_rate(entry)
 tuned = regret.score[TASKS.index(FIRST)]
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -65,13 +68,24 @@ for name, left, right in zip(NAMES, alike, tuned, strict=True):
     ax.plot([0, 1], [left, right], "o-", color=color, linewidth=width, markersize=4)
 gaps = max(alike) - min(tuned)
 ax.set(xlim=(-0.45, 1.5), ylim=(min(tuned) - 0.09 * gaps, max(alike) + 0.06 * gaps))
-ax.set_xticks([0, 1], ["all at the fixed rate's\nbest peak", "each at the peak that\ntwelve runs found"])
+ax.set_xticks(
+    [0, 1],
+    ["all at the fixed rate's\nbest peak", "each at the peak that\ntwelve runs found"],
+)
 ax.grid(axis="x", visible=False)
 ax.set(ylabel="test error (%)")
 for at, values, side in ((0, alike, "right"), (1, tuned, "left")):
     for name in TOLD:
         value = values[NAMES.index(name)]
-        ax.annotate(f"{name} {value:.1f}", (at, value), (6 - 12 * (at == 0), 0), textcoords="offset points", color=COLORS[name], ha=side, va="center")
+        ax.annotate(
+            f"{name} {value:.1f}",
+            (at, value),
+            (6 - 12 * (at == 0), 0),
+            textcoords="offset points",
+            color=COLORS[name],
+            ha=side,
+            va="center",
+        )
 ax.set_title("At one rate for all, the comparison measures the rate")
 figures.show("TODO alt")
 
@@ -83,7 +97,64 @@ figures.show("TODO alt")
 # > **Predict.** Take all runs within a factor of two of their recipe's best peak, and split the variance of their final results: how much is due to
 # > the peak, to the recipe, to the seed?
 
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+SPANS = {
+    "a factor of 2": 3,
+    "a factor of 4": 5,
+    "a factor of 16": 9,
+    "a factor of 45": 12,
+}
+shares = {known: lab.league.variance(league, span) for known, span in SPANS.items()}
+apart = lab.league.seeds_apart(lab.league.recorded("league_seeds"))
+PARTS = {
+    "peak": ("#0072B2", "peak"),
+    "peak × shape": ("#7FB2D5", "both"),
+    "shape": ("#D55E00", "shape"),
+    "seed": ("0.72", "seed"),
+}
+DRAWN = {"data": "data", "weights": "weights", "data × weights": "both"}
+DRAWN |= {"batches": "batches"}
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.4), width_ratios=(1.9, 1))
+
+
+def stacked(ax, y, parts, colors):
+    """One bar of shares, each named and numbered where there is room."""
+    start = 0.0
+    for name, share in parts.items():
+        ax.barh(y, share, left=start, color=colors[name][0], height=0.72)
+        dark = colors[name][0] in ("#0072B2", "#D55E00", "#4D4D4D")
+        if share > 0.055:
+            text = f"{colors[name][1]}\n{100 * share:.0f}"
+            ink = {"color": "white" if dark else "black", "fontsize": 9}
+            ax.text(start + share / 2, y, text, ha="center", va="center", **ink)
+        start += share
+
+
+for y, (known, found) in enumerate(reversed(shares.items())):
+    stacked(left, y, {p: found.of(p).mean() for p in PARTS}, PARTS)
+left.set_yticks(range(len(SPANS)), list(reversed(SPANS)))
+left.set(xlim=(0, 1), xticks=[], ylabel="peak known within")
+greys = ("#4D4D4D", "#8C8C8C", "#A8A8A8", "#D0D0D0")
+tones = {p: (g, DRAWN[p]) for p, g in zip(DRAWN, greys, strict=True)}
+for y, task in enumerate(reversed(apart.tasks)):
+    row = apart.shares[apart.tasks.index(task)]
+    stacked(right, y, dict(zip(apart.parts, row, strict=True)), tones)
+right.set_yticks(range(len(apart.tasks)), list(reversed(apart.tasks)))
+right.set(xlim=(0, 1), xticks=[])
+for ax in (left, right):
+    ax.grid(False)
+left.set_title(
+    "all runs: shares of the variance (%)", fontsize=9.5, fontweight="normal"
+)
+right.set_title("what a seed draws", fontsize=9.5, fontweight="normal")
+fig.suptitle("TODO", x=0.01, ha="left")
+figures.show("TODO alt")
+
 # %% [markdown]
+# TEXT bars
+#
 # ## The league
 #
 # Regret is how far a recipe ends behind the best one:
@@ -106,14 +177,24 @@ def bought(val, test):
 
 
 by_hand = bought(entry.numbers("val"), entry.numbers("test"))
-print(np.allclose(by_hand, tuned), {n: round(float(x), 1) for n, x in zip(NAMES, by_hand)})
+print(
+    np.allclose(by_hand, tuned), {n: round(float(x), 1) for n, x in zip(NAMES, by_hand)}
+)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 order, far = regret.order()[::-1], 5.6
 fig, ax = plt.subplots(figsize=(7.6, 4.9))
 for y, name in enumerate(order):
     values, mean = regret.of(name), regret.mean(name)
-    ax.plot(np.minimum(values, far), [y] * len(values), "o", color=COLORS[name], alpha=0.35, markersize=5, mew=0)
+    ax.plot(
+        np.minimum(values, far),
+        [y] * len(values),
+        "o",
+        color=COLORS[name],
+        alpha=0.35,
+        markersize=5,
+        mew=0,
+    )
     ax.plot([mean.low, min(mean.high, far)], [y, y], color=COLORS[name], linewidth=2.4)
     ax.plot(min(mean.effect, far), y, "D", color=COLORS[name], markersize=7)
     wins = round(regret.wins(name).effect * len(values))
@@ -128,6 +209,52 @@ figures.show("TODO alt")
 
 # %% [markdown]
 # ## The textbooks' defaults, each run
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+defaults = lab.defaults()
+SHOWN = {
+    "vision": {"warm-up, cosine": ("constant", "cosine")},
+    "language": {
+        "warm-up 2 %, cosine": ("warm-up 5 %, constant", "no warm-up, cosine")
+    },
+    "fine-tuning": None,
+    "reinforcement learning": {"linear": ("constant",)},
+}
+shown = [
+    d
+    for d in defaults
+    if SHOWN[d.kind] is None or d.rival in SHOWN[d.kind].get(d.default, ())
+]
+played = lab.recorded("ppo")
+falls, _ = played.judged("test_shortfall", "val_shortfall")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.0), width_ratios=(1.5, 1))
+kinds = dict(zip(SHOWN, ("#0072B2", "#6B3A1E", "#7B3294", "#D55E00"), strict=True))
+for y, d in enumerate(reversed(shown)):
+    low, middle, high = (
+        x / d.margin for x in (d.effect.low, d.effect.effect, d.effect.high)
+    )
+    left.plot([low, high], [y, y], color=kinds[d.kind], linewidth=2.2)
+    left.plot(middle, y, "o", color=kinds[d.kind])
+left.axvspan(-1, 1, color="0.93", zorder=0)
+left.axvline(0, color="0.5", linewidth=1)
+words = [f"{d.default}\nless {d.rival}" for d in reversed(shown)]
+left.set_yticks(range(len(shown)), words, fontsize=7.5)
+left.set(xlabel="margins; better ← → worse")
+for y, (name, values) in enumerate(reversed(falls.items())):
+    color = COLORS.get({"constant": "fixed"}.get(name, name), "0.4")
+    spread = np.random.default_rng(0).uniform(-0.28, 0.28, len(values))  # for the eye
+    right.plot(values, y + spread, "o", color=color, alpha=0.35, markersize=4, mew=0)
+    right.plot(values.mean(), y, "D", color=color, markeredgecolor="white")
+right.set_yticks(range(len(falls)), list(reversed(falls)))
+right.set(xlabel="steps short of 500, one dot a seed")
+right.set_title("PPO, each at its own peak", fontsize=9.5, fontweight="normal")
+fig.suptitle("TODO", x=0.01, ha="left")
+figures.show("TODO alt")
+
+# %% [markdown]
+# TEXT defaults
 
 # %% [markdown]
 # ## Noise or curvature? A minute's test
@@ -177,10 +304,13 @@ lower = [a for a in answers if a.branch < 1]
 higher = [a for a in answers if a.branch >= 1]
 
 # %% tags=["nbval-check-output"]
-print("quadratics   the branch ends   a fixed rate's loss over the best of three shapes'")
+print(
+    "quadratics   the branch ends   a fixed rate's loss over the best of three shapes'"
+)
 for end, some in (("lower", lower), ("higher", higher)):
     gains = [a.gain for a in some]
     print(f"{len(some):10}   {end:15}   {min(gains):.2f} to {max(gains):.2f}")
+
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 @dataclass(frozen=True)
@@ -211,8 +341,28 @@ def branched(task, peak, n=6):
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-BOOK = {name: task for name, task in lab.LEAGUE.items() if name in league.tasks}
-QUICK = [name for name, t in BOOK.items() if t.seconds < 2 and type(t).__name__ == "Network"]
+net, T = lab.mnist1d_task(), 40
+plans = {"fixed": Constant(), "linear": PolynomialDecay(T)}
+plans["WSD 20 %"] = WSD(T, 0, 0.2, "linear")
+lowest = {"fixed": 0.16, "linear": 0.226, "WSD 20 %": 0.16}
+large = lab.tune(net, plans, lowest, lab.seeds(10), steps=T, batch_size=1000)
+held, cut = Constant(), Constant(1.0, T // 2).then(Constant(0.1))
+result = lab.sweep(
+    net,
+    {"run": held, "branch": cut},
+    [large.best_peaks()["WSD 20 %"]],
+    lab.seeds(10),
+    steps=T // 2 + T // 20,
+    batch_size=1000,
+    evaluate=["val"],
+)
+of_large = np.divide(*result.at("val_loss")[::-1, 0])
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+BOOK = {name: task for name, task in lab.league.TASKS.items() if name in league.tasks}
+QUICK = [
+    name for name, t in BOOK.items() if t.seconds < 2 and type(t).__name__ == "Network"
+]
 peaks = league.best_peaks()
 branches = {name: branched(BOOK[name], peaks[name]["WSD 20 %"]) for name in QUICK}
 ends = {name: math.exp(np.log(ratio).mean()) for name, ratio in branches.items()}
@@ -247,12 +397,21 @@ walk(gorge, np.array([0.05, 4.0]), 0.25, 0.45, (-2.0, 0.7), 3)
 wide.set_title("noise: the branch settles", fontsize=9.5, fontweight="normal")
 gorge.set_title("curvature: it only slows", fontsize=9.5, fontweight="normal")
 exact, nets = fig.add_subplot(grid[:, 1]), fig.add_subplot(grid[:, 2])
-exact.plot([a.branch for a in answers], [a.gain for a in answers], "o", color="0.35", alpha=0.55, mew=0)
+exact.plot(
+    [a.branch for a in answers],
+    [a.gain for a in answers],
+    "o",
+    color="0.35",
+    alpha=0.55,
+    mew=0,
+)
 exact.set(xlim=(0.1, 1.25), ylim=(0.9, 4), ylabel="fixed rate's loss over the best")
 exact.set_title("42 quadratics, exactly", fontsize=9.5, fontweight="normal")
 for name in QUICK:
     nets.plot(ends[name], behind[name], "o", color="#0072B2")
-    nets.annotate(name, (ends[name], behind[name]), (4, 3), textcoords="offset points", fontsize=8)
+    nets.annotate(
+        name, (ends[name], behind[name]), (4, 3), textcoords="offset points", fontsize=8
+    )
 nets.set(ylabel="regret of the fixed rate (margins)")
 nets.set_title("networks of the league", fontsize=9.5, fontweight="normal")
 for ax in (exact, nets):
@@ -278,7 +437,9 @@ QUESTIONS = {
 print(f"{'':22}{'recipe':12}regret, margins     worst      peak over the fixed rate's")
 for name, when in QUESTIONS.items():
     e, (_, worst) = regret.mean(name), regret.worst(name)
-    print(f"{when:22}{name:12}{e.effect:.1f} [{e.low:.1f}, {e.high:.1f}]{worst:14.1f}{ratio[name]:14.1f}")
+    print(
+        f"{when:22}{name:12}{e.effect:.1f} [{e.low:.1f}, {e.high:.1f}]{worst:14.1f}{ratio[name]:14.1f}"
+    )
 
 # %% [markdown]
 # ## In your own code
@@ -356,13 +517,17 @@ trace.assert_matches(shape, peak=peak_lr)
 print(f"{'task':22}{'regime':10}{'seeds':>6}{'steps':>7}   margin       what")
 for name in TASKS:
     entry = league.entries[name]
-    print(f"{name:22}{entry.regime:10}{len(entry.results.seeds):6}  {entry.margin:g} {entry.unit:8} {entry.about}")
+    print(
+        f"{name:22}{entry.regime:10}{len(entry.results.seeds):6}  {entry.margin:g} {entry.unit:8} {entry.about}"
+    )
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Every regret, task by task
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-print(f"{'margins':20}" + "".join(f"{i:>6}" for i in range(1, len(TASKS) + 1)) + "   mean")
+print(
+    f"{'margins':20}" + "".join(f"{i:>6}" for i in range(1, len(TASKS) + 1)) + "   mean"
+)
 for name in regret.order():
     row = "".join(f"{x:6.1f}" for x in regret.of(name))
     print(f"{name:20}{row}{regret.mean(name).effect:7.2f}")
@@ -372,11 +537,92 @@ for name in regret.order():
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 budgets = {runs: league.regret(runs=runs) for runs in (3, 6, 12)}
-best_of = {r: budgets[12].score.min(1) for r in budgets}
 margin = np.array([league.entries[name].margin for name in TASKS])
-rows = []
-print(f"{'behind the best of twelve':27}" + "".join(f"{r:>8} runs" for r in budgets))
+
+
+def beyond(runs):
+    """How far a budget ends behind the best recipe of twelve runs, in margins."""
+    gap = budgets[runs].score - budgets[12].score.min(1, keepdims=True)
+    return gap / margin[:, None]
+
+
+def searched(names, peaks):
+    """Regret of one seed's best run among some recipes and peaks, by task, in margins."""
+    lost, rows = [], [NAMES.index(name) for name in names]
+    for task, best in zip(TASKS, budgets[12].score.min(1), strict=True):
+        entry = league.entries[task]
+        val, test = (entry.numbers(m)[np.ix_(rows, peaks)] for m in ("val", "test"))
+        val, test = (x.reshape(-1, x.shape[-1]) for x in (val, test))
+        run = val.argmin(0)  # of each seed
+        others = [np.delete(test[run[k]], k).mean() for k in range(len(run))]
+        lost.append((np.mean(others) - best) / entry.margin)
+    return np.array(lost)
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+print(f"{'behind the best':24}" + "".join(f"{r:>6} runs" for r in budgets))
+lost = {runs: beyond(runs) for runs in budgets}
 for name in regret.order():
-    i = NAMES.index(name)
-    lost = [((budgets[r].score[:, i] - best_of[r]) / margin).mean() for r in budgets]
-    print(f"{name:27}" + "".join(f"{x:13.2f}" for x in lost))
+    row = [lost[runs][:, NAMES.index(name)].mean() for runs in budgets]
+    print(f"{name:24}" + "".join(f"{x:11.2f}" for x in row))
+FOUR = ("linear", "cosine", "WSD 20 %", "average")
+split = np.mean([searched(FOUR, range(i, 12, 4)) for i in range(4)], 0)
+everything = searched(NAMES, range(12))
+print(f"twelve runs, three on each of {', '.join(FOUR)}: {split.mean():.2f}")
+print(f"{12 * len(NAMES)} runs, twelve on each recipe: {everything.mean():.2f}")
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### Does anything say which decay?
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def room(entry):
+    """From the best fixed peak to the first that loses half of what was gained."""
+    val = entry.numbers("val")[NAMES.index("fixed")].mean(-1)
+    best = int(val.argmin())
+    lost = val > (val.min() + entry.worst) / 2
+    lost[:best] = False
+    grid = entry.results.peaks[NAMES.index("fixed")]
+    return (grid[lost.argmax()] if lost.any() else np.inf) / grid[best]
+
+
+late = regret.between("WSD 20 %", "linear")
+rooms = np.array([room(league.entries[name]) for name in TASKS])
+print(f"{'task':24}branch over run   room   WSD 20 % less line (margins)")
+for name, r, gap in zip(TASKS, rooms, late, strict=True):
+    end = f"{ends[name]:.2f}" if name in ends else "–"
+    print(f"{name:24}{end:>15}{r:7.1f}{gap:14.2f}")
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### Add your own recipe and your own task
+
+# %% [markdown]
+# A recipe is a name, a function from the length to a shape, and a source. A task is a function that makes a `lab.Task`, and the numbers
+# around it. `lab.league.play` trains every recipe on every task, here or on any executor; put yours into `RECIPES` and `TASKS`, and
+# `make record NAME=league` trains what is missing of the recorded one.
+
+# %%
+mine = recipes.Recipe("square", lambda steps: PolynomialDecay(steps, power=2), "mine")
+digits = lab.league.Network(
+    name="digits, a short run",
+    make=lab.digits_task,
+    margin=lab.MARGINS["digits"].points,
+    worst=90.0,
+    steps=200,
+    middle=0.2,
+)
+four = {r.name: r for r in (recipes.fixed, recipes.linear, recipes.wsd_20, mine)}
+small = lab.league.play([digits], four, seeds=lab.seeds(6))
+for name in small.recipes:
+    print(f"{name:12} regret {small.regret().of(name)[0]:.1f} margins")
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### Pitfalls: a peak that moves house, and a rise too many
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+kept = np.stack([at_one_rate(league.entries[name]) for name in TASKS])
+moved = (kept - regret.score) / margin[:, None]
+for name in NAMES:
+    print(
+        f"{name:16} peak over the fixed rate's {ratio[name]:.1f}, cost of keeping that rate {moved[:, NAMES.index(name)].mean():.1f}"
+    )
