@@ -8,8 +8,9 @@ numbers come from the rows of the executed notebooks. The rules, from a row to a
 
 1. A row has an *outcome*. A claim that is held to one bound, or a measurement, is `more` if its
    interval lies above the bound (of a measurement: above zero, for a ratio above one), `less` if it
-   lies below, else `open`. A claim held between two bounds round zero (or one) is `level`, and so is
-   a row in which every seed gave exactly zero. A row may be compared with another number (`than`).
+   lies below, else `open`. A claim held between two bounds round zero (or one) is `level`, and so
+   is a row in which every seed gave exactly zero. A row may be compared with another number
+   (`than`).
 2. The statement says which outcome speaks *for* it (`for`). Any other outcome speaks *against* it,
    and `open` for neither.
 3. `holds`: every row speaks for it. `wrong`: at least one speaks against it and none for it.
@@ -56,14 +57,14 @@ A verdict is about the runs in this book, small networks and exact quadratics, a
 run there is. It follows by rule:
 
 - Each row speaks *for* the statement, *against* it, or is *open* (its interval holds the number \
-that it is compared with: zero, for a ratio one, or the bound of the claim). A difference that lies \
-within the task's margin speaks against a statement that says one thing is better.
+that it is compared with: zero, for a ratio one, or the bound of the claim). A difference that \
+lies within the task's margin speaks against a statement that says one thing is better.
 - **holds**: every row speaks for it. **wrong**: one or more speak against it and none for it. \
 **depends**: some speak for it, not all. **undecided**: all are open. **argued**: no row decides; \
 the chapter reasons, or prints.
 - **audit**: what the same rules give in twelve other draws of all seeds and data. A verdict that \
-fewer than ten share is not kept: it becomes *depends* where ten draws made it *depends* or *wrong* \
-(either way the statement is no rule), else *undecided*. *exact* marks what has no seeds, \
+fewer than ten share is not kept: it becomes *depends* where ten draws made it *depends* or \
+*wrong* (either way the statement is no rule), else *undecided*. *exact* marks what has no seeds, \
 *recorded* what is not drawn anew, *–* what has not been audited and rests on one draw. Of the \
 {drawn} statements that other draws could change, {firm} came out the same in every one.
 
@@ -210,9 +211,9 @@ def said_in(row: Row, audited: dict, place: Point | None) -> str:
 
 def in_draws(statement: Statement, audited: dict[str, dict]) -> list[str] | str:
     """The verdict in each of the audit's draws, or why there are none."""
-    rows = [audited.get(row.text) for row in statement.rows]
-    if not rows or None in rows:
+    if not statement.rows or not all(row.text in audited for row in statement.rows):
         return "–"
+    rows = [audited[row.text] for row in statement.rows]
     if all(row["exact"] for row in rows):
         return "exact"
     if not any(row["drawn"] for row in rows):
