@@ -32,7 +32,7 @@ import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from audit_rows import Point, off_scale, points_of
 from notebooks import Fault, escaped, read_claims, read_notebook, scripts_and_notebooks, write_whole
@@ -107,7 +107,7 @@ class Judged(NamedTuple):
 # The source
 
 
-def as_outcomes(value: object) -> tuple[str, ...]:
+def as_outcomes(value: Any) -> tuple[str, ...]:
     outcomes = (value,) if isinstance(value, str) else tuple(value or ())
     if not outcomes or not set(outcomes) <= set(OUTCOMES):
         raise Fault(f"needs `for`, of {', '.join(OUTCOMES)}; it has {value!r}")
