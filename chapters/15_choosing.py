@@ -63,30 +63,24 @@ tuned = regret.score[TASKS.index(FIRST)]
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7.6, 4.2))
 TOLD = ("exponential", "fixed", "linear", "average")
-for name, left, right in zip(NAMES, alike, tuned, strict=True):
-    width = 2.6 if name in TOLD else 1
-    color = COLORS[name] if name in TOLD else "0.6"
-    ax.plot([0, 1], [left, right], "o-", color=color, linewidth=width, markersize=4)
+for name, *ends_ in zip(NAMES, alike, tuned, strict=True):
+    told = name in TOLD
+    style = {"color": COLORS[name] if told else "0.6", "linewidth": 2.6 if told else 1}
+    ax.plot([0, 1], ends_, "o-", markersize=4, **style)
+    for at, value in enumerate(ends_ if told else ()):
+        side = {"ha": "left" if at else "right", "va": "center"}
+        place = {"xytext": (12 * at - 6, 0), "textcoords": "offset points"}
+        text = f"{name} {value:.1f}"
+        ax.annotate(text, (at, value), color=COLORS[name], **place, **side)
 gaps = max(alike) - min(tuned)
 ax.set(xlim=(-0.45, 1.5), ylim=(min(tuned) - 0.09 * gaps, max(alike) + 0.06 * gaps))
-ax.set_xticks(
-    [0, 1],
-    ["all at the fixed rate's\nbest peak", "each at the peak that\ntwelve runs found"],
-)
+words = [
+    "all at the rate that\nsuits a fixed one",
+    "each at the peak that\ntwelve runs found",
+]
+ax.set_xticks([0, 1], words)
 ax.grid(axis="x", visible=False)
 ax.set(ylabel="test error (%)")
-for at, values, side in ((0, alike, "right"), (1, tuned, "left")):
-    for name in TOLD:
-        value = values[NAMES.index(name)]
-        ax.annotate(
-            f"{name} {value:.1f}",
-            (at, value),
-            (6 - 12 * (at == 0), 0),
-            textcoords="offset points",
-            color=COLORS[name],
-            ha=side,
-            va="center",
-        )
 ax.set_title("At one rate for all, the comparison measures the rate")
 figures.show("TODO alt")
 
@@ -117,40 +111,38 @@ PARTS = {
 DRAWN = {"data": "data", "weights": "weights", "data × weights": "both"}
 DRAWN |= {"batches": "batches"}
 
+
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.4), width_ratios=(1.9, 1))
-
-
 def stacked(ax, y, parts, colors):
     """One bar of shares, each named and numbered where there is room."""
     start = 0.0
     for name, share in parts.items():
-        ax.barh(y, share, left=start, color=colors[name][0], height=0.72)
-        dark = colors[name][0] in ("#0072B2", "#D55E00", "#4D4D4D")
+        color, word = colors[name]
+        ax.barh(y, share, left=start, color=color, height=0.72)
+        ink = "white" if color in ("#0072B2", "#D55E00", "#4D4D4D") else "black"
+        text = {"ha": "center", "va": "center", "color": ink, "fontsize": 9}
         if share > 0.075:
-            text = f"{colors[name][1]}\n{100 * share:.0f}"
-            ink = {"color": "white" if dark else "black", "fontsize": 9}
-            ax.text(start + share / 2, y, text, ha="center", va="center", **ink)
+            ax.text(start + share / 2, y, f"{word}\n{100 * share:.0f}", **text)
         start += share
 
 
-for y, (known, found) in enumerate(reversed(shares.items())):
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.4), width_ratios=(1.9, 1))
+for y, found in enumerate(reversed(shares.values())):
     stacked(left, y, {p: found.of(p).mean() for p in PARTS}, PARTS)
 left.set_yticks(range(len(SPANS)), list(reversed(SPANS)))
 left.set(xlim=(0, 1), xticks=[], ylabel="peak known within")
 greys = ("#4D4D4D", "#8C8C8C", "#A8A8A8", "#D0D0D0")
 tones = {p: (g, DRAWN[p]) for p, g in zip(DRAWN, greys, strict=True)}
-for y, task in enumerate(reversed(apart.tasks)):
-    row = apart.shares[apart.tasks.index(task)]
+for y, row in enumerate(reversed(apart.shares)):
     stacked(right, y, dict(zip(apart.parts, row, strict=True)), tones)
 right.set_yticks(range(len(apart.tasks)), list(reversed(apart.tasks)))
 right.set(xlim=(0, 1), xticks=[])
 for ax in (left, right):
     ax.grid(False)
-left.set_title(
-    "all runs: shares of the variance (%)", fontsize=9.5, fontweight="normal"
-)
-right.set_title("what a seed draws", fontsize=9.5, fontweight="normal")
+plain = {"fontsize": 9.5, "fontweight": "normal"}
+left.set_title("all runs: shares of the variance (%)", **plain)
+right.set_title("what a seed draws", **plain)
 fig.suptitle("TODO", x=0.01, ha="left")
 figures.show("TODO alt")
 
@@ -232,34 +224,24 @@ lab.claims(rows)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 defaults = lab.defaults()
+NET, VIT = "convolutional", "vision transformer"
 ASKED = {
-    (
-        "convolution",
-        "warm-up, cosine",
-        "constant",
-    ): "convnet: warm-up + cosine less fixed",
-    ("convolutional", "warm-up, cosine", "cosine"): "convnet: … less the cosine alone",
-    (
-        "vision transformer",
-        "warm-up, cosine",
-        "constant",
-    ): "ViT: warm-up + cosine less fixed",
-    ("vision transformer", "warm-up, cosine", "cosine"): "ViT: … less the cosine alone",
-    ("text", "warm-up 2 %", "constant"): "text: 2 % warm-up + cosine less fixed",
-    ("text", "warm-up 2 %", "no warm-up"): "text: … less the cosine alone",
-    ("related", "linear, new", "constant"): "fine-tuning: line less fixed",
-    ("related", "linear, old", "constant"): "… what it forgets: line less fixed",
-    ("related", "linear from", "tuned rate, new"): "fine-tuning: the smallest rate",
-    (
-        "related",
-        "linear from",
-        "tuned rate, old",
-    ): "… what it forgets: the smallest rate",
-    ("PPO", "linear", "constant"): "PPO: line less fixed",
+    "convnet: warm-up + cosine less fixed": (NET, "warm-up, cosine", "constant"),
+    "convnet: … less the cosine alone": (NET, "warm-up, cosine", "cosine"),
+    "ViT: warm-up + cosine less fixed": (VIT, "warm-up, cosine", "constant"),
+    "ViT: … less the cosine alone": (VIT, "warm-up, cosine", "cosine"),
+    "text: 2 % warm-up + cosine less fixed": ("text", "warm-up 2 %", "constant"),
+    "text: … less the cosine alone": ("text", "warm-up 2 %", "no warm-up"),
+    "fine-tuning: line less fixed": ("related", "linear, new", "constant"),
+    "… what it forgets: line less fixed": ("related", "linear, old", "constant"),
+    "fine-tuning: the smallest rate": ("related", "linear from", "tuned rate, new"),
+    "… what it forgets: the smallest rate": ("related", "linear from", "rate, old"),
+    "PPO: line less fixed": ("PPO", "linear", "constant"),
 }
 
 
-def found(run, default, rival):
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def told(run, default, rival):
     """The first row of the defaults that has these words."""
     for d in defaults:
         if run in d.run and default in d.default and rival in d.rival:
@@ -267,7 +249,7 @@ def found(run, default, rival):
     raise KeyError((run, default, rival))
 
 
-shown = {label: found(*words) for words, label in ASKED.items()}
+shown = {label: told(*words) for label, words in ASKED.items()}
 played = lab.recorded("ppo")
 falls, _ = played.judged("test_shortfall", "val_shortfall")
 
@@ -319,6 +301,7 @@ class Answer:
     late: float  # the WSD's loss over the line's
 
 
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 def asked(problem, T, cap=None):
     plans = {"fixed": Constant(), "line": PolynomialDecay(T)}
     plans["WSD"] = WSD(T, 0, 0.2, "linear")
@@ -364,7 +347,7 @@ class Branched:
 
 
 def branched(task, peak, n=6):
-    """Train to half-way, then a twentieth of the run at the rate and at a tenth of it."""
+    """Train half of a run, then a twentieth at the rate and at a tenth of it."""
     half, more = task.steps // 2, task.steps // 20
     held = recipes.fixed(task.steps, task.warmup)
     cut = Constant(1.0, half).then(Constant(0.1))
@@ -431,73 +414,57 @@ def walk(ax, curvature, noise, rate, start, seed):
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
+lost = large.compare("fixed", "WSD 20 %").effect / net.margin.points
+points = {name: (ends[name], behind[name]) for name in QUICK}
+points |= {"batches of 1,000": (math.exp(np.log(of_large).mean()), lost)}
+
+
+def sketches(wide, gorge):
+    walk(wide, np.array([1.0, 1.5]), 0.55, 0.5, (-1.9, 0.8), 5)
+    walk(gorge, np.array([0.08, 4.0]), 0.25, 0.45, (-2.0, 0.7), 4)
+
+
+def scattered(exact, nets):
+    dots = {"color": "0.35", "alpha": 0.55, "mew": 0}
+    exact.plot([a.branch for a in answers], [a.gain for a in answers], "o", **dots)
+    exact.set(ylabel="fixed rate's loss over the best", ylim=(0.9, 4))
+    for name, at in points.items():
+        nets.plot(*at, "s" if "1,000" in name else "o", color="#0072B2")
+        nets.annotate(name, at, (5, 3), textcoords="offset points", fontsize=8)
+    nets.set(ylabel="fixed rate behind the best (margins)")
+    for ax in (exact, nets):
+        ax.axvline(1, color="0.5", linewidth=1, linestyle=":")
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig = plt.figure(figsize=(9.6, 3.6))
-grid = fig.add_gridspec(2, 3, width_ratios=(0.8, 1.1, 1.1))
-wide, gorge = fig.add_subplot(grid[0, 0]), fig.add_subplot(grid[1, 0])
-walk(wide, np.array([1.0, 1.5]), 0.55, 0.5, (-1.9, 0.8), 5)
-walk(gorge, np.array([0.08, 4.0]), 0.25, 0.45, (-2.0, 0.7), 4)
-wide.set_title("noise: the branch settles", fontsize=9.5, fontweight="normal")
-gorge.set_title("curvature: it only slows", fontsize=9.5, fontweight="normal")
-exact, nets = fig.add_subplot(grid[:, 1]), fig.add_subplot(grid[:, 2])
-exact.plot(
-    [a.branch for a in answers],
-    [a.gain for a in answers],
-    "o",
-    color="0.35",
-    alpha=0.55,
-    mew=0,
-)
-exact.set(xlim=(0.1, 1.25), ylim=(0.9, 4), ylabel="fixed rate's loss over the best")
-exact.set_title("42 quadratics, exactly", fontsize=9.5, fontweight="normal")
-for name in QUICK:
-    nets.plot(ends[name], behind[name], "o", color="#0072B2")
-    nets.annotate(
-        name, (ends[name], behind[name]), (4, 3), textcoords="offset points", fontsize=8
-    )
-nets.set(ylabel="regret of the fixed rate (margins)")
-nets.set_title("networks of the league", fontsize=9.5, fontweight="normal")
-for ax in (exact, nets):
-    ax.axvline(1, color="0.5", linewidth=1, linestyle=":")
+parts = fig.add_gridspec(2, 3, width_ratios=(0.8, 1.1, 1.1))
+places = ((0, 0), (1, 0), (slice(None), 1), (slice(None), 2))
+wide, gorge, exact, nets = (fig.add_subplot(parts[place]) for place in places)
+sketches(wide, gorge)
+scattered(exact, nets)
+titles = ("noise: the branch settles", "curvature: it only slows")
+titles += ("42 quadratics, exactly", "networks")
+for ax, title in zip((wide, gorge, exact, nets), titles, strict=True):
+    ax.set_title(title, **plain)
 fig.supxlabel("the branch's loss over the run's", size=10.5, x=0.65)
 fig.suptitle("TODO", x=0.01, ha="left")
 figures.show("TODO alt")
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-networks = np.array([ends[name] for name in QUICK])
-rank = stats.spearmanr(networks, [behind[name] for name in QUICK])[0]
+points_, ratio_ = {"unit": "points"}, {"scale": "ratio"}
+least, most = min(a.gain for a in lower), max(a.gain for a in higher)
+late = large.compare("linear", "WSD 20 %")
+early = {name: large.compare(name, "fixed") for name in ("linear", "WSD 20 %")}
 rows = [
-    lab.claim(
-        "quadratics, branch lower: least gain over a fixed rate",
-        min(a.gain for a in lower),
-        above=1.1,
-    ),
-    lab.claim(
-        "quadratics, branch higher: most gain over a fixed rate",
-        max(a.gain for a in higher),
-        below=1.1,
-    ),
-    lab.claim(
-        "batches of 1,000: line less cooldown",
-        large.compare("linear", "WSD 20 %"),
-        above=0,
-        unit="points",
-    ),
-    lab.measure(
-        "batches of 1,000: line less fixed",
-        large.compare("linear", "fixed"),
-        unit="points",
-    ),
-    lab.measure(
-        "batches of 1,000: cooldown less fixed",
-        large.compare("WSD 20 %", "fixed"),
-        unit="points",
-    ),
-    lab.measure(
-        "batches of 1,000: the branch's loss over the run's", of_large, scale="ratio"
-    ),
-]
-rows += [
-    lab.measure(f"{name}: the branch's loss over the run's", ratio, scale="ratio")
+    lab.claim("quadratics, branch lower: least gain over fixed", least, above=1.1),
+    lab.claim("quadratics, branch higher: most gain over fixed", most, below=1.1),
+    lab.claim("batches of 1,000: line less cooldown", late, above=0, **points_),
+    lab.measure("batches of 1,000: line less fixed", early["linear"], **points_),
+    lab.measure("batches of 1,000: cooldown less fixed", early["WSD 20 %"], **points_),
+    lab.measure("batches of 1,000: branch over run, loss", of_large, **ratio_),
+] + [
+    lab.measure(f"{name}: branch over run, loss", ratio, **ratio_)
     for name, ratio in branches.items()
 ]
 lab.claims(rows)
@@ -512,18 +479,18 @@ ratio = {
     name: np.median([best[name] / best["fixed"] for best in peaks.values()])
     for name in NAMES
 }
-QUESTIONS = {
-    "linear": "length known",
-    "WSD 20 %": "may grow, or unknown",
-    "average": "you may average",
-    "fixed": "(nothing)",
+LINES = {
+    "linear": "recipes.linear(total, warmup)",
+    "WSD 20 %": "recipes.wsd_20(total, warmup)",
+    "average": "recipes.average(total, warmup)",
+    "fixed": "recipes.fixed(total, warmup)",
 }
-print(f"{'':22}{'recipe':12}regret, margins     worst      peak over the fixed rate's")
-for name, when in QUESTIONS.items():
+print(f"{'':33}regret, margins  worst  within 1  peak ÷ the fixed rate's")
+for name, line in LINES.items():
     e, (_, worst) = regret.mean(name), regret.worst(name)
-    print(
-        f"{when:22}{name:12}{e.effect:.1f} [{e.low:.1f}, {e.high:.1f}]{worst:14.1f}{ratio[name]:14.1f}"
-    )
+    text = f"{e.effect:.1f} [{e.low:.1f}, {e.high:.1f}]"
+    share = f"{100 * regret.wins(name).effect:.0f} %"
+    print(f"{line:33}{text:17}{worst:5.1f}{share:>9}{ratio[name]:12.1f}")
 
 # %% [markdown]
 # ## In your own code
@@ -614,12 +581,10 @@ trace.assert_matches(shape, peak=peak_lr)
 # from them.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-print(f"{'task':22}{'regime':10}{'seeds':>6}{'steps':>7}   margin       what")
-for name in TASKS:
-    entry = league.entries[name]
-    print(
-        f"{name:22}{entry.regime:10}{len(entry.results.seeds):6}  {entry.margin:g} {entry.unit:8} {entry.about}"
-    )
+print(f"{'task':23}{'regime':10}seeds  margin       what")
+for entry in league.entries.values():
+    seeds, margin = len(entry.results.seeds), f"{entry.margin:g} {entry.unit}"
+    print(f"{entry.name:23}{entry.regime:10}{seeds:5}  {margin:12} {entry.about}")
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 margin = np.array([league.entries[name].margin for name in TASKS])
@@ -655,7 +620,7 @@ def beyond(runs):
 
 
 def searched(names, peaks):
-    """Regret of one seed's best run among some recipes and peaks, by task, in margins."""
+    """Regret of one seed's best run among these, by task, in margins."""
     lost, rows = [], [NAMES.index(name) for name in names]
     for task, best in zip(TASKS, budgets[12].score.min(1), strict=True):
         entry = league.entries[task]
@@ -700,6 +665,11 @@ print(f"{'task':24}branch over run   room   WSD 20 % less line (margins)")
 for name, r, gap in zip(TASKS, rooms, late, strict=True):
     end = f"{ends[name]:.2f}" if name in ends else "–"
     print(f"{name:24}{end:>15}{r:7.1f}{gap:14.2f}")
+print(
+    f"rank correlation of room and the last column: {stats.spearmanr(rooms, late)[0]:.2f}"
+)
+x, y = [ends[name] for name in QUICK], [behind[name] for name in QUICK]
+print(f"of branch and the fixed rate's regret: {stats.spearmanr(x, y)[0]:.2f}")
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Beside other contests: tuning gains about as much as inventing
@@ -746,11 +716,10 @@ for name in small.recipes:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 kept = np.stack([at_one_rate(league.entries[name]) for name in TASKS])
-moved = (kept - regret.score) / margin[:, None]
-for name in NAMES:
-    print(
-        f"{name:16} peak over the fixed rate's {ratio[name]:.1f}, cost of keeping that rate {moved[:, NAMES.index(name)].mean():.1f}"
-    )
+moved = ((kept - regret.score) / margin[:, None]).mean(0)
+print(f"{'':16}best peak ÷ the fixed rate's   cost of keeping that rate (margins)")
+for name, cost in zip(NAMES, moved, strict=True):
+    print(f"{name:16}{ratio[name]:12.1f}{cost:28.1f}")
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Folklore: what the whole book found
