@@ -607,6 +607,22 @@ for name in regret.order():
     print(f"{name:20}{row}{regret.mean(name).effect:7.2f}")
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### The defaults in full, and how far two seeds of PPO lie apart
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+rows = []
+for d in defaults:
+    run = d.run.split(",")[0]
+    text = f"{d.kind}, {run} (recorded): {d.default} less {d.rival}"
+    rows.append(lab.measure(text, d.effect, unit=d.unit))
+lab.claims(rows)
+spread = lab.spread_between_seeds(played, "test_shortfall", "val_shortfall")
+print("PPO, SD between seeds:", {name: f"{sd:.0f} steps" for name, sd in spread.items()})
+
+# %% [markdown]
+# TEXT defaults depth
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### What three, six and twelve runs buy
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
