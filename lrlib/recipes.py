@@ -29,12 +29,13 @@ INSTRUCTIONS = ("", "average", "plateau")
 class Recipe:
     """One line of advice: called with the length of a run, it is the shape to run.
 
-    >>> linear(1_000, warmup=0.1)
-    Then(Warmup(total_iters=100, start_factor=0.00990..., mode='linear'), PolynomialDecay(...))
+    >>> linear(1_000, warmup=0.1)(550)
+    0.5
 
     Attributes:
         name: how tables call it.
-        fall: the length of the run in optimizer steps -> the shape, without a warm-up.
+        fall: the length of the run in optimizer steps -> the shape, without a warm-up. After one,
+            it is asked for the steps that are left, of which its shares then are.
         source: who advises it.
         rises: whether the shape has a rise of its own. It is then for the whole run, and no other
             warm-up is put before it.
@@ -108,8 +109,8 @@ class _Drops:
     shares: tuple[float, ...]
 
     def __call__(self, steps: int) -> Schedule:
-        drops = [round(share * steps) for share in self.shares]
-        return MultiStepDecay(sorted(set(drops) - {0}))
+        drops = sorted({round(share * steps) for share in self.shares} - {0})
+        return MultiStepDecay(drops) if drops else Constant()  # a run too short for any
 
 
 @dataclass(frozen=True)

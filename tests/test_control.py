@@ -10,7 +10,8 @@ from torch import nn
 from lrlib import Constant, PlateauRule, PolynomialDecay, growing_average, recipes
 from lrlib.lab import control
 from lrlib.lab.control import LONGEST, PPO, actor_critic, shortfall
-from lrlib.lab.league.control import POLE, VIT, Control
+from lrlib.lab.league import TASKS
+from lrlib.lab.league.control import Control
 from lrlib.lab.recorded_defaults import ControlRecording
 
 SHORT = PPO(iterations=4, environments=3, horizon=16, evaluations=2, episodes=4)
@@ -291,7 +292,9 @@ def test_actor_and_critic_start_as_said():
 @pytest.mark.parametrize("name", ["linear", "average", "plateau"])
 def test_the_league_trains_it_by_any_recipe(gym, name):
     recipe = recipes.RECIPES[name]
-    task = Control(name="short", margin=25.0, steps=SHORT.updates, middle=0.01, ppo=SHORT)
+    task = Control(
+        name="short", margin=25.0, worst=478.0, steps=SHORT.updates, middle=0.01, ppo=SHORT
+    )
     kept = task.train(recipe, [0.003, 0.01], 2)
     assert kept.keys() == {"val", "test", "first", "return"}
     assert kept["val"].shape == kept["test"].shape == (2,) and kept["first"].shape == (2, 10)
@@ -301,13 +304,21 @@ def test_the_league_trains_it_by_any_recipe(gym, name):
     direct = SHORT.run(task.shape(recipe), 0.01, 2, average=name == "average", rule=rule)
     assert kept["test"][1] == LONGEST - direct.test[-1:].mean()
     with pytest.raises(ValueError, match="Control: steps must be the 64 updates of ppo, got 50"):
-        Control(name="short", margin=25.0, steps=50, middle=0.01, ppo=SHORT)
+        Control(name="short", margin=25.0, worst=478.0, steps=50, middle=0.01, ppo=SHORT)
 
 
 def test_the_two_tasks_of_the_league():
-    assert POLE.steps == POLE.ppo.updates == 800 and POLE.steps % 50 == VIT.steps % 50 == 0
-    assert VIT.made().data.name == "mnist 28×28"
-    assert POLE.configuration()["ppo"] == repr(PPO())
+    pole, vision = TASKS["pole"], TASKS["vision transformer"]
+    assert pole.steps == pole.ppo.updates == 800 and pole.steps % 50 == vision.steps % 50 == 0
+    assert pole.ppo.iterations == recipes.plateau.evaluations  # so that a rule hears of each
+    assert vision.made(0).data.name == "mnist 28×28"
+    assert pole.configuration()["ppo"] == repr(PPO())
+
+
+def test_a_random_policy_is_as_bad_as_the_league_says(gym):
+    playing = run(PPO(environments=40, horizon=100))
+    finished = [value for _ in range(3) for value in playing.play()[1]]
+    assert LONGEST - np.mean(finished) == pytest.approx(TASKS["pole"].worst, abs=3)
 
 
 def test_a_recording_of_it_keeps_what_the_runs_measured(gym):

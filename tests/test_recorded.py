@@ -22,6 +22,7 @@ import record
 import lrlib
 from lrlib import Constant, CosineAnnealing, PolynomialDecay, Schedule
 from lrlib.lab import RECORDINGS, StaleRecording, data, recorded, recordings, sweep
+from lrlib.lab.league import LEAGUES
 from lrlib.lab.recorded_streams import StreamRecording
 from lrlib.lab.recordings import Recorded, Recording
 
@@ -591,7 +592,8 @@ MADE = [name for name in RECORDINGS if (ROOT / "data" / "recorded" / f"{name}.js
 
 def test_every_recording_is_there_and_nothing_else():
     found = sorted(path.name for path in (ROOT / "data" / "recorded").iterdir())
-    assert found == sorted(f"{name}.{end}" for name in RECORDINGS for end in ("json", "npz"))
+    every = (*RECORDINGS, *LEAGUES)
+    assert found == sorted(f"{name}.{end}" for name in every for end in ("json", "npz"))
 
 
 @pytest.mark.parametrize("name", [name for name in MADE if name not in DEFAULTS])

@@ -1,5 +1,6 @@
 """The defaults of the textbooks: what is recorded of them, and the rows made of it."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from lrlib import Constant, PolynomialDecay, Warmup
 from lrlib.lab import RECORDINGS, Results, defaults, recorded
 from lrlib.lab.defaults import Default, fine_tuned, spread_between_seeds
 from lrlib.lab.intervals import Estimate
+from lrlib.lab.recorded_streams import FINE_TUNING
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "recorded"
 NAMES = ("convnet_warmup", "vit", "transformer_warmup", "fine_tuning_constant", "ppo")
@@ -127,6 +129,55 @@ def test_second_runs_are_put_beside_each_other():
 
 
 # --- the rows
+
+
+def test_every_row_compares_what_it_says(monkeypatch):
+    """With made-up recordings, in which the runs of each schedule end higher than the last's."""
+
+    def made_up(name):
+        made = RECORDINGS[name]
+        peaks, values = len(next(iter(made.peaks.values()))), "return shortfall loss error".split()
+        noise = np.random.default_rng(len(name)).normal(size=(made.seeds, made.evaluations))
+        ends = np.array([HEIGHTS[name_of] for name_of in made.shapes], float)
+        bowl = (np.arange(peaks) - peaks // 2) ** 2  # the best peak is the middle one
+        ends = ends[:, None, None, None] + bowl[:, None, None] + 0.001 * noise
+        if name.startswith("fine_tuning"):  # whose rates are in the names
+            rates = np.array([float(name_of.split()[1]) for name_of in made.shapes])
+            ends = ends + (np.log2(rates / 0.016) ** 2)[:, None, None, None]
+        metrics = {f"{split}_{value}": ends for split in ("val", "test") for value in values}
+        grids = np.array(list(made.peaks.values()))
+        seeds = tuple(range(made.seeds))
+        return Results(tuple(made.shapes), grids, seeds, np.array(made.eval_steps), metrics)
+
+    monkeypatch.setattr(sys.modules["lrlib.lab.defaults"], "recorded", made_up)
+    found = {(row.kind, row.default, row.rival, row.run.split()[0]): row for row in defaults()}
+    assert len(found) == 18
+    for (kind, default, rival, _), row in found.items():
+        wanted = HEIGHTS[SHORT.get(default, default)] - HEIGHTS[SHORT.get(rival, rival)]
+        if default.startswith("linear from"):
+            wanted = 4.0  # two factors of two below the best
+        scale = 100 if kind == "vision" else 1
+        assert row.effect.effect == pytest.approx(scale * wanted, abs=0.005 * scale)
+        assert row.effect.low <= row.effect.effect <= row.effect.high
+
+
+HEIGHTS = {
+    **{"constant": 1, "linear": 2, "cosine": 4, "warm-up, linear": 8, "warm-up, cosine": 16},
+    **{"warm-up 2 %, cosine": 32, "no warm-up, cosine": 64, "WSD 20 %": 128},
+    **dict.fromkeys([f"held {rate:g}" for rate in FINE_TUNING], 256),
+    **dict.fromkeys([f"line {rate:g}" for rate in FINE_TUNING], 512),
+    **dict.fromkeys([f"constant {rate:g}" for rate in FINE_TUNING], 0),
+    **dict.fromkeys([f"cooldown {rate:g}" for rate in FINE_TUNING], 0),
+    **dict.fromkeys(RECORDINGS["transformer"].shapes, 0),
+    **{"constant": 1, "cosine": 4, "linear": 2},
+}
+SHORT = {
+    **{"warm-up 5 %, cosine": "cosine", "warm-up 5 %, constant": "constant"},
+    **{f"linear, {where} language": "line 0.004" for where in ("new", "old")},
+    **{f"constant, {where} language": "held 0.004" for where in ("new", "old")},
+    **{f"linear from 0.004, {where} language": "line 0.004" for where in ("new", "old")},
+    **{f"linear from the tuned rate, {where} language": "line 0.004" for where in ("new", "old")},
+}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ import record
 import torch
 
 from lrlib.lab import recordings
-from lrlib.lab.league import LEAGUES, Cell, cells
+from lrlib.lab.league import LEAGUES, Cell, League, cells
 from lrlib.lab.league.playing import (
     DESCRIBED,
     Unit,
@@ -110,7 +111,7 @@ def record_league(name: str, jobs: int, address: str | None = None) -> None:
 
 def write(name: str) -> None:
     """Put the units together, and write the two files."""
-    tasks, arrays, seconds = {}, {}, 0.0
+    tasks, arrays = {}, {}
     for number, task in enumerate(LEAGUES[name].values()):
         own = cells({task.name: task})
         units = {
@@ -120,12 +121,13 @@ def write(name: str) -> None:
             for cell in own
         }
         found = together(units)
-        seconds += float(found.pop("seconds").sum())
+        seconds = float(found.pop("seconds").sum())
         arrays |= {f"{number}/{key}": values.astype(np.float32) for key, values in found.items()}
         tasks[task.name] = {
             **{key: getattr(task, key) for key in DESCRIBED},
             "steps": task.steps,
             "seeds": task.seeds,
+            "seconds": round(seconds, 1),
             "design": getattr(task, "design", None),
             "configuration": task.configuration(),
             "cells": {cell.recipe.name: {"key": cell.key} | _of_recipe(cell) for cell in own},
@@ -133,7 +135,6 @@ def write(name: str) -> None:
     content = record.packed(arrays)
     about = {
         "tasks": tasks,
-        "seconds": round(seconds),
         "made": datetime.date.today().isoformat(),
         "machine": record.machine(),
         "versions": record.versions(),
@@ -141,9 +142,10 @@ def write(name: str) -> None:
     }
     recordings.write(recordings.folder() / f"{name}.npz", content)
     record.write_about(name, about)
-    print(f"{name}: {len(content)} bytes, {seconds:.0f} seconds of processor time")
-    if all(entry.design is None for entry in load(name).entries.values()):
-        tell_edges(name)
+    table = load(name)
+    print(f"{name}: {len(content)} bytes, {table.seconds:.0f} seconds of processor time")
+    if all(entry.design is None for entry in table.entries.values()):
+        tell_edges(table)
 
 
 def _of_recipe(cell: Cell) -> dict[str, object]:
@@ -151,21 +153,15 @@ def _of_recipe(cell: Cell) -> dict[str, object]:
     return {key: made[key] for key in ("shape", "then", "peaks")}
 
 
-def tell_edges(name: str) -> None:
+def tell_edges(table: League) -> None:
     """Which best peaks lie on the edge of their grid: their cells need another grid."""
-    for task, entry in load(name).entries.items():
-        for recipe in entry.results.schedules:
-            one = entry.results
-            i = one.schedules.index(recipe)
-            alone = type(one)(
-                (recipe,),
-                one.peaks[i : i + 1],
-                one.seeds,
-                one.eval_steps,
-                {key: values[i : i + 1] for key, values in one.metrics.items()},
-            )
+    for task, entry in table.entries.items():
+        every = entry.results
+        for i, recipe in enumerate(every.schedules):
+            metrics = {key: values[i : i + 1] for key, values in every.metrics.items()}
+            one = replace(every, schedules=(recipe,), peaks=every.peaks[[i]], metrics=metrics)
             try:
-                alone.best_peaks("val")
+                one.best_peaks("val")
             except GridEdgeError as error:
                 print(f"EDGE: {task}: {error}", file=sys.stderr)
 

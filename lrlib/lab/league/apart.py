@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -41,9 +42,10 @@ class SeedsApart(Network):
         cls, network: Network, design: tuple[int, int, int], recipes: Sequence[str]
     ) -> SeedsApart:
         """The same network, run by some recipes, its seeds apart."""
-        settings = {f.name: getattr(network, f.name) for f in fields(Network)}
+        settings: dict[str, Any] = {f.name: getattr(network, f.name) for f in fields(Network)}
         settings |= {"design": design, "seeds": int(np.prod(design)), "only": tuple(recipes)}
-        return cls(**settings | {"seconds": network.seconds / 2})
+        settings["seconds"] = network.seconds / 2
+        return cls(**settings)
 
     def grid(self, recipe: Recipe) -> tuple[float, ...]:
         every = super().grid(recipe)

@@ -1,4 +1,4 @@
-"""Two tasks of the league: a pole to be balanced, and a small vision transformer."""
+"""A policy as a task of the league: trained by `lrlib.lab.PPO`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lrlib.lab.control import MARGIN, PPO, shortfall
-from lrlib.lab.league.tasks import FIRST, LeagueTask, Network
-from lrlib.lab.models import MARGINS
-from lrlib.lab.vit import vit_task
+from lrlib.lab.control import PPO, shortfall
+from lrlib.lab.league.network import FIRST
+from lrlib.lab.league.tasks import LeagueTask
 from lrlib.recipes import Recipe
 
 
@@ -53,33 +52,3 @@ class Control(LeagueTask):
             "first": np.stack([run.losses[:FIRST] for run in runs]),
             "return": test[:, -1],
         }
-
-
-POLE = Control(
-    name="pole",
-    about="PPO balances a pole (CartPole-v1), Adam",
-    metric="shortfall",
-    unit="steps",
-    margin=MARGIN,
-    steps=PPO().updates,
-    middle=0.0112,
-    seconds=16.0,
-    code=("lab/control.py",),
-)
-
-VIT = Network(
-    name="vision transformer",
-    about="a vision transformer of 27,000 weights on MNIST's digits, AdamW",
-    make=vit_task,
-    batch_size=32,
-    optimizer="adamw",
-    together=False,
-    margin=MARGINS["images"].points or 0.0,
-    steps=500,
-    warmup=28,
-    middle=0.008,
-    seeds=5,
-    seconds=20.0,
-    data_files=("mnist5k.npz",),
-    code=("lab/vit.py",),
-)

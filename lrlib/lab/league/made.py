@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lrlib import PolynomialDecay
 from lrlib.lab.fine_tuning import fine_tuning, renumbered
@@ -13,7 +14,7 @@ from lrlib.lab.models import Task, language_task
 from lrlib.lab.sweep import sweep
 
 
-def language(vocabulary: int, concentration: Sequence[float], **settings: int) -> Task:
+def language(vocabulary: int, concentration: Sequence[float], **settings: Any) -> Task:
     """A `lab.language_task` of a `SyntheticLanguage`, from numbers alone."""
     return language_task(language=SyntheticLanguage(vocabulary, tuple(concentration)), **settings)
 

@@ -93,18 +93,12 @@ def play(
         futures = [executor.submit(train_unit, *job) for job in jobs]
         done = [future.result() for future in futures]
     units = iter(done)
-    entries = {
-        task.name: entry(
-            task,
-            {
-                r.name: {s: next(units) for s in seeds or range(task.seeds)}
-                for r in recipes.values()
-            },
-            {r.name: task.grid(r) for r in recipes.values()},
-        )
-        for task in listed
-    }
-    return League(entries, {"seconds": sum(float(unit["seconds"]) for unit in done)})
+    entries = {}
+    for task in listed:
+        numbers = seeds or range(task.seeds)
+        own = {r.name: {seed: next(units) for seed in numbers} for r in recipes.values()}
+        entries[task.name] = entry(task, own, {r.name: task.grid(r) for r in recipes.values()})
+    return League(entries, {})
 
 
 def entry(
@@ -119,7 +113,8 @@ def entry(
     made = _results(
         tuple(units), np.array([grids[name] for name in units]), seeds, arrays, task.steps
     )
-    return Entry(**described, results=made, design=getattr(task, "design", None))
+    design, seconds = getattr(task, "design", None), float(arrays["seconds"].sum())
+    return Entry(**described, results=made, design=design, seconds=seconds)
 
 
 def _results(
@@ -206,7 +201,7 @@ def load(name: str) -> League:
         made = _results(tuple(told["cells"]), peaks, seeds, own, told["steps"])
         described = {key: told[key] for key in DESCRIBED}
         design = tuple(told["design"]) if told["design"] else None
-        entries[task] = Entry(**described, results=made, design=design)
+        entries[task] = Entry(**described, results=made, design=design, seconds=told["seconds"])
     return League(entries, about)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import lrlib
 from lrlib.lab import data
 from lrlib.lab.league import apart, book
+from lrlib.lab.league.network import Network
 from lrlib.lab.league.tasks import LeagueTask
 from lrlib.lab.recordings import hash_with
 from lrlib.recipes import RECIPES, Recipe
@@ -29,15 +30,14 @@ _INSTRUCTED = {
     "plateau": ("plateau.py", "lab/watching.py"),
 }
 # The recorded leagues: of the book's tasks, and of some of them with what a seed draws apart.
+_TASKS_APART = ("MNIST-1D, short", "images", "language, hard")
 _SHAPES_APART = ("fixed", "linear", "cosine", "WSD 20 %")
 LEAGUES: dict[str, dict[str, LeagueTask]] = {
     "league": book.TASKS,
     "league_seeds": {
-        task.name: task
-        for task in (
-            apart.SeedsApart.of(book.TASKS[name], (6, 4, 4), _SHAPES_APART)
-            for name in ("MNIST-1D, short", "images", "language, hard")
-        )
+        name: apart.SeedsApart.of(network, (6, 4, 4), _SHAPES_APART)
+        for name, network in book.TASKS.items()
+        if name in _TASKS_APART and isinstance(network, Network)
     },
 }
 

@@ -27,6 +27,7 @@ class Entry:
             task's unit; `at`, `best_peaks`, `judged` and `compare` take them by name.
         design: for a task whose seeds are drawn apart, (data draws, initial weights, orders of the
             batches) that its seeds count through; else None.
+        seconds: the processor time that all of its runs took.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Entry:
     regime: str
     results: Results
     design: tuple[int, int, int] | None = None
+    seconds: float = 0.0
 
     def numbers(self, metric: str = "test") -> np.ndarray:
         """float64, (recipes, peaks, seeds): what diverged, or is worse than `worst`, is `worst`."""
@@ -108,7 +110,7 @@ class League:
 
     Attributes:
         entries: name of a task -> `Entry`.
-        about: of a recorded league, what its file says: cost, versions, machine, date, keys.
+        about: of a recorded league, what its file says: versions, machine, date, keys.
     """
 
     entries: Mapping[str, Entry]
@@ -137,6 +139,11 @@ class League:
     def runs(self) -> int:
         """How many models were trained."""
         return sum(entry.results.at("test").size for entry in self.entries.values())
+
+    @property
+    def seconds(self) -> float:
+        """The processor time that they took."""
+        return sum(entry.seconds for entry in self.entries.values())
 
     def best_peaks(self) -> dict[str, dict[str, float]]:
         """Of every task and recipe the peak with the lowest mean "val".

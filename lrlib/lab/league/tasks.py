@@ -19,7 +19,7 @@ REGIMES = ("underfit", "fitted")
 # How many peaks of the grid a recipe's best one lies above that of a line to zero, by experience
 # of pilot runs. A recipe that is not here has the line's grid.
 SHIFTS = {
-    **{"fixed": -3, "average": -1, "plateau": -1, "inverse root": 1},
+    **{"fixed": -3, "average": -1, "plateau": -1, "step": -1, "exponential": 1},
     **{"WSD 10 %": -2, "WSD 20 %": -2, "WSD 40 %": -1},
 }
 # Fields that say how a task is shown and which of its runs are made, not what a run is.
