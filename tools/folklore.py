@@ -62,15 +62,20 @@ lies within the task's margin speaks against a statement that says one thing is 
 - **holds**: every row speaks for it. **wrong**: one or more speak against it and none for it. \
 **depends**: some speak for it, not all. **undecided**: all are open. **argued**: no row decides; \
 the chapter reasons, or prints.
-- **audit**: what the same rules give in twelve other draws of all seeds and data. A verdict that \
-fewer than ten share is not kept: it becomes *depends* where ten draws made it *depends* or \
-*wrong* (either way the statement is no rule), else *undecided*. *exact* marks what has no seeds, \
-*recorded* what is not drawn anew, *–* what has not been audited and rests on one draw. Of the \
-{drawn} statements that other draws could change, {firm} came out the same in every one.
+- **audit**: what the same rules give in [twelve other draws](AUDIT.md) of all seeds and data. A \
+verdict that fewer than ten share is not kept: it becomes *depends* where ten draws made it \
+*depends* or *wrong* (either way the statement is no rule), else *undecided*. *exact* marks what \
+has no seeds, *the same* numbers that no draw changes, such as those of recorded runs, *–* what \
+has not been audited and rests on one draw. Of the {drawn} statements that other draws could \
+change, {firm} came out the same in every one.
 
 | chapter | statements | hold | wrong | depend | undecided | argued |
 | --- | --- | --- | --- | --- | --- | --- |
 {chapters}
+
+## What holds
+
+{holding}
 """
 
 
@@ -217,7 +222,7 @@ def in_draws(statement: Statement, audited: dict[str, dict]) -> list[str] | str:
     if all(row["exact"] for row in rows):
         return "exact"
     if not any(row["drawn"] for row in rows):
-        return "recorded"
+        return "the same"
     series = [
         [said_in(row, there, place) for place in points_of(there)]
         for row, there in zip(statement.rows, rows, strict=True)
@@ -325,8 +330,8 @@ def as_section(name: str, title: str, judged: list[Judged]) -> str:
         "| --- | --- | --- | --- |",
     ]
     for one in judged:
-        says, so = escaped(one.statement.says), escaped(one.statement.so)
-        cells = (f"*“{says}”*<br>{so}", one.statement.verdict, evidence(one), one.audit)
+        words = f"*“{one.statement.says}”*<br>{one.statement.so}".replace("|", r"\|")
+        cells = (words, one.statement.verdict, evidence(one), one.audit)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -340,7 +345,14 @@ def as_markdown(made: dict[str, tuple[str, list[Judged]]]) -> str:
     drawn = [one for one in every if one.same is not None]
     firm = sum(one.same == one.draws for one in drawn)
     numbers = {"total": len(every), "firm": firm, "drawn": len(drawn), **counts(every)}
-    text = TEXT.format(chapters="\n".join(chapters), **numbers)
+    holding = [
+        f"- *“{one.statement.says}”* {one.statement.so} [{escaped(title)}]({name}.ipynb)"
+        for name, (title, judged) in made.items()
+        for one in judged
+        if one.statement.verdict == "holds"
+    ]
+    lists = {"chapters": "\n".join(chapters), "holding": "\n".join(holding) or "Nothing."}
+    text = TEXT.format(**lists, **numbers)
     return text + "".join(as_section(name, *section) for name, section in made.items())
 
 

@@ -229,6 +229,7 @@ check_bought = exercise(
     ),
     read=parts(promised=to_number, kept=to_number),
     wrong=(
+        ("promised and kept have changed places.", lambda *case: _bought()(*case)[::-1]),
         (
             "those are the first {runs} peaks. Spread the budget: every (peaks / runs)-th.",
             _bought(lambda x, runs: x[:runs]),
@@ -266,12 +267,9 @@ check_bought = exercise(
             _bought(keep=lambda few, peak, seed, _: few[peak].mean()),
         ),
         (
-            "what is kept is the promise again. Look at the chosen peak in the other seeds.",
+            "what is kept is the promise again, each seed at its own lowest. Look at the chosen "
+            "peak in the other seeds, good there or not.",
             _bought(keep=lambda few, peak, seed, _: few[peak, seed]),
-        ),
-        (
-            "the other seeds are judged at their own best peaks. They have to live with the one "
-            "that was chosen.",
             _bought(keep=lambda few, peak, seed, _: np.delete(few, seed, axis=1).min(0).mean()),
         ),
         (
