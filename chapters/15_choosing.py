@@ -601,7 +601,7 @@ print(f"each peak chosen by all other seeds: {by_others.margins.mean():.2f}")
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 KINDS = ("MNIST-1D", "digits", "images", "text", "language", "fine-tuning")
-of_data = {"convnet": "images", "ViT": "images"}
+of_data = {"convnet": "images", "vision transformer": "images"}
 kind = [next((k for k in KINDS if t.startswith(k)), of_data.get(t, t)) for t in TASKS]
 rows = []
 for name in ("fixed", "cosine", "WSD 20 %", "average"):
