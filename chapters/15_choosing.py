@@ -37,9 +37,9 @@ for name in NAMES:
 # %% [markdown]
 # ## The worst of fifteen, until it gets a rate of its own
 #
-# You have a rate that works, run every schedule once with it, and keep the best. Many tutorials choose so, the best-known
-# chapter among them (Zhang et al., section 12.11). Here are fifteen recipes on one small network (MNIST-1D, 600 steps), at
-# the rate that suits a fixed one, and at peaks of their own.
+# Many tutorials compare schedules by one run each, no rate tuned (the best known: Zhang et al., section 12.11). Do the same: you
+# have a rate that works, and try fifteen recipes with it on one small network (MNIST-1D, 600 steps). Then let twelve runs find
+# each recipe a peak of its own.
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
