@@ -1,7 +1,8 @@
 """Chapter 15: what the textbooks say to run, each in one line: ``recipes.linear(10_000)``.
 
 A recipe is a shape for a run of any length, with or without a warm-up, and at times an instruction
-beside it. `RECIPES` has all of them by name; each was run in the league of chapter 15.
+beside it. `RECIPES` has all of them by name. Each was run in the league of chapter 15, and
+`LEAGUE` has its row there.
 """
 
 from __future__ import annotations
@@ -91,6 +92,23 @@ class Recipe:
         return PlateauRule(factor=0.3, patience=max(1, self.evaluations // 10))
 
 
+@dataclass(frozen=True)
+class Row:
+    """What a recipe's twelve runs bought in the league of chapter 15, as recorded.
+
+    Attributes:
+        regret, low, high: how far it ended behind the best recipe of a task, in that task's margins
+            (the smallest difference that matters), the mean over tasks and its 95 % interval.
+        wins, tasks: on so many of how many tasks it ended within one margin of the best.
+    """
+
+    regret: float
+    low: float
+    high: float
+    wins: int
+    tasks: int
+
+
 # What each makes of a length. Functions with names, so that recipes can be sent to other processes.
 
 
@@ -169,3 +187,6 @@ RECIPES = {
         *(wsd_10, wsd_20, wsd_40, one_cycle, restarts, inverse_sqrt, average, plateau),
     )
 }
+
+# The rows of the recorded league, by the recipes' names; a test holds them to it.
+LEAGUE: dict[str, Row] = {}

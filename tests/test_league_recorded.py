@@ -14,13 +14,13 @@ import record
 import record_league
 from test_recorded import forks
 
-from lrlib import PolynomialDecay
+from lrlib import PolynomialDecay, recipes
 from lrlib.lab import StaleRecording, data, recordings
 from lrlib.lab.league import LEAGUES, LeagueTask, Network, cells, playing, recorded
 from lrlib.lab.league import recording as units_of
 from lrlib.lab.league.playing import staleness
 from lrlib.lab.models import digits_task
-from lrlib.recipes import RECIPES, Recipe
+from lrlib.recipes import RECIPES, Recipe, Row
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -337,6 +337,18 @@ def test_the_books_league_is_complete_and_not_stale(name):
     if name == "league":
         assert len(found.tasks) >= 12 and found.recipes == tuple(RECIPES)
         found.best_peaks()  # each inside its grid
+
+
+@pytest.mark.skipif("league" not in THERE, reason="not recorded yet")
+def test_the_rows_beside_the_recipes_are_those_of_the_league():
+    found = recorded().regret()
+    rows = {}
+    for name in RECIPES:
+        mean, wins = found.mean(name), round(found.wins(name).effect * len(found.tasks))
+        numbers = [round(float(x), 2) for x in (mean.effect, mean.low, mean.high)]
+        rows[name] = Row(*numbers, wins, len(found.tasks))
+    told = "\n".join(f"    {name!r}: {row}," for name, row in rows.items())
+    assert recipes.LEAGUE == rows, f"LEAGUE of lrlib/recipes.py should be\n{told}"
 
 
 @pytest.mark.parametrize("name", THERE)

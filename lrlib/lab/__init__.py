@@ -1,6 +1,10 @@
 """The lab: what the chapters experiment with. Needs the extra `book`: pip install 'lrlib[book]'."""
 
-from lrlib.lab import recorded_defaults, recorded_streams  # noqa: F401 (they add to RECORDINGS)
+from lrlib.lab import (
+    league,
+    recorded_defaults,  # noqa: F401 (it adds to RECORDINGS)
+    recorded_streams,  # noqa: F401 (it adds to RECORDINGS)
+)
 from lrlib.lab.averaging import averaged
 from lrlib.lab.control import PPO, shortfall
 from lrlib.lab.data import (
@@ -92,6 +96,7 @@ __all__ = [
     "images_task",
     "in_order",
     "language_task",
+    "league",
     "load_digits",
     "load_images",
     "load_mnist1d",

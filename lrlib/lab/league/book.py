@@ -37,7 +37,7 @@ def mnist1d_short() -> LeagueTask:
         steps=600,
         batch_size=16,
         middle=0.1,
-        seeds=16,
+        seeds=10,
         seconds=0.4,
         data_files=("mnist1d.npz",),
     )
@@ -52,7 +52,7 @@ def mnist1d_long() -> LeagueTask:
         steps=3000,
         batch_size=16,
         middle=0.1,
-        seeds=12,
+        seeds=8,
         seconds=1.7,
         data_files=("mnist1d.npz",),
     )
@@ -68,7 +68,7 @@ def mnist1d_adam() -> LeagueTask:
         batch_size=32,
         optimizer="adamw",
         middle=0.011,
-        seeds=16,
+        seeds=8,
         seconds=1.1,
         data_files=("mnist1d.npz",),
     )
@@ -83,7 +83,7 @@ def digits_clean() -> LeagueTask:
         steps=800,
         batch_size=16,
         middle=0.14,
-        seeds=16,
+        seeds=10,
         regime="fitted",
         seconds=0.3,
         data_files=("digits.npz",),
@@ -100,7 +100,7 @@ def images_clean() -> LeagueTask:
         steps=1000,
         batch_size=64,
         middle=0.34,
-        seeds=16,
+        seeds=10,
         regime="fitted",
         seconds=0.8,
         data_files=("mnist5k.npz",),
@@ -117,7 +117,7 @@ def images_noisy() -> LeagueTask:
         steps=1000,
         batch_size=64,
         middle=0.07,
-        seeds=16,
+        seeds=10,
         seconds=0.8,
         data_files=("mnist5k.npz",),
     )
@@ -133,7 +133,7 @@ def images_shifted() -> LeagueTask:
         steps=1000,
         batch_size=64,
         middle=0.2,
-        seeds=16,
+        seeds=10,
         seconds=0.6,
         data_files=("mnist5k.npz",),
     )
@@ -169,6 +169,7 @@ def text() -> LeagueTask:
         batch_size=16,
         optimizer="adamw",
         middle=0.022,
+        shifts={"step": 0, "exponential": 0},
         seeds=6,
         seconds=8.5,
         data_files=("pydocs.npz",),
@@ -189,7 +190,7 @@ def language_deep() -> LeagueTask:
         batch_size=16,
         optimizer="adamw",
         middle=0.026,
-        seeds=6,
+        seeds=4,
         seconds=4.0,
         code=("lab/language.py",),
     )
@@ -209,7 +210,7 @@ def language_hard() -> LeagueTask:
         batch_size=16,
         optimizer="adamw",
         middle=0.04,
-        seeds=16,
+        seeds=8,
         seconds=1.4,
         code=("lab/language.py",),
     )
@@ -224,7 +225,7 @@ def fine_tuned() -> LeagueTask:
         steps=400,
         batch_size=16,
         middle=0.03,
-        seeds=16,
+        seeds=8,
         regime="fitted",
         seconds=0.5,
         data_files=("mnist1d.npz",),
@@ -244,6 +245,7 @@ def vision_transformer() -> LeagueTask:
         optimizer="adamw",
         together=False,
         middle=0.008,
+        shifts={"step": 0, "exponential": 0, "inverse root": 1},
         seeds=4,
         seconds=20.0,
         data_files=("mnist5k.npz",),
@@ -260,6 +262,7 @@ def pole() -> LeagueTask:
         worst=control.LONGEST - 22.0,  # a random policy keeps the pole up for 22 steps
         steps=PPO().updates,
         middle=0.0112,
+        shifts={"step": 0, "exponential": 0, "inverse root": 1},
         seconds=16.0,
         code=("lab/control.py",),
     )

@@ -31,7 +31,7 @@ _INSTRUCTED = {
 }
 # The recorded leagues: of the book's tasks, and of some of them with what a seed draws apart.
 _TASKS_APART = ("MNIST-1D, short", "images", "language, hard")
-_SHAPES_APART = ("fixed", "linear", "cosine", "WSD 20 %")
+_SHAPES_APART = ("fixed", "linear")
 LEAGUES: dict[str, dict[str, LeagueTask]] = {
     "league": book.TASKS,
     "league_seeds": {
