@@ -238,12 +238,11 @@ def kept(made: str, draws: list[str]) -> str:
     return "depends" if found["depends"] + found["wrong"] >= enough else "undecided"
 
 
-def as_counts(draws: list[str]) -> str:
-    """`12 of 12` for draws that agree, else `9 wrong, 3 undecided`."""
-    found = Counter(draws).most_common()
-    if len(found) == 1:
+def as_counts(draws: list[str], made: str) -> str:
+    """`12 of 12` where all draws make it what it is here, else `9 wrong, 3 undecided`."""
+    if set(draws) == {made}:
         return f"{len(draws)} of {len(draws)}"
-    return ", ".join(f"{n} {verdict}" for verdict, n in found)
+    return ", ".join(f"{n} {verdict}" for verdict, n in Counter(draws).most_common())
 
 
 def judge(statement: Statement, shown: dict[str, dict], audited: dict[str, dict]) -> Judged:
@@ -257,7 +256,7 @@ def judge(statement: Statement, shown: dict[str, dict], audited: dict[str, dict]
     same, of, audit = None, 0, draws if isinstance(draws, str) else ""
     if isinstance(draws, list):
         same, of = draws.count(made), len(draws)
-        audit, made = as_counts(draws), kept(made, draws)
+        audit, made = as_counts(draws, made), kept(made, draws)
     if made != statement.verdict:
         said = "; ".join(
             f"{row['text']!r} {row['measured']}: {vote}"
