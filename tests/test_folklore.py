@@ -210,7 +210,7 @@ def test_what_the_draws_share_counts_and_not_what_this_one_shows(book):
     page, _ = folklore.files(
         book(entry("holds"), [row("more", -1, 2)], [draws(MORE, *[(1, 2)] * 12)])
     ).values()
-    assert "| holds | more: 0.5 points [-1, 2] (8 seeds), *open* | 12 holds |" in page
+    assert "| holds | more: 0.5 points [-1, 2] (8 seeds), *open* | 12 of 12 |" in page
 
 
 def test_draws_that_do_not_agree_are_counted(book):

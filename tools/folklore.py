@@ -62,12 +62,12 @@ lies within the task's margin speaks against a statement that says one thing is 
 - **holds**: every row speaks for it. **wrong**: one or more speak against it and none for it. \
 **depends**: some speak for it, not all. **undecided**: all are open. **argued**: no row decides; \
 the chapter reasons, or prints.
-- **audit**: what the same rules give in [twelve other draws](AUDIT.md) of all seeds and data. What \
-ten of them share is the verdict; where they share none it is *depends* if ten made it *depends* \
-or *wrong* (either way the statement is no rule), else *undecided*. *exact* marks what \
-has no seeds, *the same* numbers that no draw changes, such as those of recorded runs, *–* what \
-has not been audited and rests on one draw. Of the {drawn} statements that other draws could \
-change, {firm} came out the same in every one.
+- **audit**: the verdicts that the rules give in [twelve other draws](AUDIT.md) of all seeds and \
+data. What ten of them share counts, whatever the numbers here say; where they share none it is \
+*depends* if ten made it *depends* or *wrong* (either way the statement is no rule), else \
+*undecided*. *exact* marks what has no seeds, *the same* numbers that no draw changes, such as those \
+of recorded runs, *–* what has not been audited and rests on one draw. Of the {drawn} statements \
+that other draws could change, {firm} came out the same in every one.
 
 | chapter | statements | hold | wrong | depend | undecided | argued |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -239,11 +239,12 @@ def kept(draws: list[str]) -> str:
     return "depends" if found["depends"] + found["wrong"] >= enough else "undecided"
 
 
-def as_counts(draws: list[str], made: str) -> str:
-    """`12 of 12` where all draws make it what it is here, else `9 wrong, 3 undecided`."""
-    if set(draws) == {made}:
+def as_counts(draws: list[str]) -> str:
+    """`12 of 12` for draws that agree, else `9 wrong, 3 undecided`."""
+    found = Counter(draws).most_common()
+    if len(found) == 1:
         return f"{len(draws)} of {len(draws)}"
-    return ", ".join(f"{n} {verdict}" for verdict, n in Counter(draws).most_common())
+    return ", ".join(f"{n} {verdict}" for verdict, n in found)
 
 
 def judge(statement: Statement, shown: dict[str, dict], audited: dict[str, dict]) -> Judged:
@@ -256,8 +257,8 @@ def judge(statement: Statement, shown: dict[str, dict], audited: dict[str, dict]
     made, draws = verdict(votes), in_draws(statement, audited)
     same, of, audit = None, 0, draws if isinstance(draws, str) else ""
     if isinstance(draws, list):
-        same, of = draws.count(made), len(draws)
-        audit, made = as_counts(draws, made), kept(draws)
+        made = kept(draws)
+        same, of, audit = draws.count(made), len(draws), as_counts(draws)
     if made != statement.verdict:
         said = "; ".join(
             f"{row['text']!r} {row['measured']}: {vote}"
