@@ -66,8 +66,8 @@ the chapter reasons, or prints.
 data. What ten of them share counts, whatever the numbers here say; where they share none it is \
 *depends* if ten made it *depends* or *wrong* (either way the statement is no rule), else \
 *undecided*. *exact* marks what has no seeds, *the same* numbers that no draw changes, such as \
-those of recorded runs, *–* what has not been audited and rests on one draw. Of the {drawn} statements \
-that other draws could change, {firm} came out the same in every one.
+those of recorded runs, *–* what has not been audited and rests on one draw. Of the {drawn} \
+statements that other draws could change, {firm} came out the same in every one.
 
 | chapter | statements | hold | wrong | depend | undecided | argued |
 | --- | --- | --- | --- | --- | --- | --- |
