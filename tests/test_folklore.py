@@ -154,17 +154,17 @@ def test_an_outcome_speaks_for_a_statement_or_against_it(said, speaks_for, expec
 
 
 @pytest.mark.parametrize(
-    ("made", "others", "expected"),
+    ("draws", "expected"),
     [
-        ("holds", ["holds"] * 10 + ["undecided"] * 2, "holds"),
-        ("holds", ["holds"] * 9 + ["undecided"] * 3, "undecided"),
-        ("wrong", ["wrong"] * 6 + ["depends"] * 4 + ["holds"] * 2, "depends"),
-        ("wrong", ["wrong"] * 6 + ["depends"] * 3 + ["holds"] * 3, "undecided"),
-        ("undecided", ["undecided"] * 12, "undecided"),
+        (["holds"] * 10 + ["undecided"] * 2, "holds"),
+        (["holds"] * 9 + ["undecided"] * 3, "undecided"),
+        (["wrong"] * 6 + ["depends"] * 4 + ["holds"] * 2, "depends"),
+        (["wrong"] * 6 + ["depends"] * 3 + ["holds"] * 3, "undecided"),
+        (["undecided"] * 12, "undecided"),
     ],
 )
-def test_a_verdict_that_other_draws_do_not_share_is_not_kept(made, others, expected):
-    assert folklore.kept(made, others) == expected
+def test_the_verdict_is_what_other_draws_share(draws, expected):
+    assert folklore.kept(draws) == expected
 
 
 # --- a book
@@ -204,6 +204,13 @@ def test_what_is_exact_recorded_or_not_audited_is_said_to_be(book):
     page, _ = folklore.files(book(source, rows, audit)).values()
     found = re.findall(r"\| (exact|the same|–) \|$", page, re.MULTILINE)
     assert found == ["exact", "the same", "–"]
+
+
+def test_what_the_draws_share_counts_and_not_what_this_one_shows(book):
+    page, _ = folklore.files(
+        book(entry("holds"), [row("more", -1, 2)], [draws(MORE, *[(1, 2)] * 12)])
+    ).values()
+    assert "| holds | more: 0.5 points [-1, 2] (8 seeds), *open* | 12 of 12 |" in page
 
 
 def test_draws_that_do_not_agree_are_counted(book):

@@ -16,9 +16,9 @@ numbers come from the rows of the executed notebooks. The rules, from a row to a
 3. `holds`: every row speaks for it. `wrong`: at least one speaks against it and none for it.
    `depends`: one or more speak for it, but not all. `undecided`: all are open. `argued`: it has no
    row, and the chapter's reasoning or printed numbers decide.
-4. The audit has the rows of twelve other draws, and each draw its own verdict. One that fewer than
-   ten share is not kept: it becomes `depends` if ten draws made it `depends` or `wrong` (either way
-   the statement is no rule), else `undecided`.
+4. The audit has the rows of twelve other draws, and each draw its own verdict. What ten of them
+   share is the verdict. Where they share none it is `depends` if ten made it `depends` or `wrong`
+   (either way the statement is no rule), else `undecided`.
 
 The verdict that the file states must be the one that the rows make: where a chapter is built anew
 and a row is gone, or says something else, this tool stops with the statement's name.
@@ -40,7 +40,7 @@ from notebooks import Fault, escaped, read_claims, read_notebook, scripts_and_no
 SOURCE, LEDGER, DATA = "chapters/folklore.toml", "chapters/FOLKLORE.md", "data/folklore.json"
 OUTCOMES = ("more", "less", "level")
 VERDICTS = ("holds", "wrong", "depends", "undecided", "argued")
-ENOUGH = 10 / 12  # of the draws share a verdict that is kept
+ENOUGH = 10 / 12  # of the draws have to share a verdict
 KEYS = {"says", "chapter", "verdict", "so"}
 
 TEXT = """\
@@ -62,12 +62,12 @@ lies within the task's margin speaks against a statement that says one thing is 
 - **holds**: every row speaks for it. **wrong**: one or more speak against it and none for it. \
 **depends**: some speak for it, not all. **undecided**: all are open. **argued**: no row decides; \
 the chapter reasons, or prints.
-- **audit**: what the same rules give in [twelve other draws](AUDIT.md) of all seeds and data. A \
-verdict that fewer than ten share is not kept: it becomes *depends* where ten draws made it \
-*depends* or *wrong* (either way the statement is no rule), else *undecided*. *exact* marks what \
-has no seeds, *the same* numbers that no draw changes, such as those of recorded runs, *–* what \
-has not been audited and rests on one draw. Of the {drawn} statements that other draws could \
-change, {firm} came out the same in every one.
+- **audit**: the verdicts that the rules give in [twelve other draws](AUDIT.md) of all seeds and \
+data. What ten of them share counts, whatever the numbers here say; where they share none it is \
+*depends* if ten made it *depends* or *wrong* (either way the statement is no rule), else \
+*undecided*. *exact* marks what has no seeds, *the same* numbers that no draw changes, such as \
+those of recorded runs, *–* what has not been audited and rests on one draw. Of the {drawn} \
+statements that other draws could change, {firm} came out the same in every one.
 
 | chapter | statements | hold | wrong | depend | undecided | argued |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -230,11 +230,12 @@ def in_draws(statement: Statement, audited: dict[str, dict]) -> list[str] | str:
     return [verdict(list(votes)) for votes in zip(*series, strict=True)]
 
 
-def kept(made: str, draws: list[str]) -> str:
-    """Rule 4."""
+def kept(draws: list[str]) -> str:
+    """The verdict that the draws leave, by rule 4."""
     found, enough = Counter(draws), ENOUGH * len(draws)
-    if found[made] >= enough:
-        return made
+    common, times = found.most_common(1)[0]
+    if times >= enough:
+        return common
     return "depends" if found["depends"] + found["wrong"] >= enough else "undecided"
 
 
@@ -256,8 +257,8 @@ def judge(statement: Statement, shown: dict[str, dict], audited: dict[str, dict]
     made, draws = verdict(votes), in_draws(statement, audited)
     same, of, audit = None, 0, draws if isinstance(draws, str) else ""
     if isinstance(draws, list):
-        same, of = draws.count(made), len(draws)
-        audit, made = as_counts(draws), kept(made, draws)
+        made = kept(draws)
+        same, of, audit = draws.count(made), len(draws), as_counts(draws)
     if made != statement.verdict:
         said = "; ".join(
             f"{row['text']!r} {row['measured']}: {vote}"

@@ -8,22 +8,11 @@ from typing import Any
 import numpy as np
 
 from lrlib.exercises import Ask, Mistake, exercise, parts, to_number, to_numbers
+from lrlib.exercises.choosing_given import valleys
 from lrlib.exercises.choosing_league import check_mine
+from lrlib.exercises.choosing_shares import check_shares
 
 __all__ = ["check_bought", "check_mine", "check_regret", "check_shares"]
-
-
-def _valleys(seed: int, recipes: int, peaks: int, seeds: int, lost: int = 0) -> np.ndarray:
-    """Made-up errors, (recipes, peaks, seeds): a valley over the peaks for each recipe, and noise.
-
-    At the `lost` highest peaks all runs diverge.
-    """
-    rng = np.random.default_rng(seed)
-    grid = np.arange(peaks) - rng.uniform(1, peaks - 2 - lost, (recipes, 1))
-    level = rng.uniform(10, 13, (recipes, 1))
-    errors = (level + 0.5 * grid**2)[:, :, None] + rng.normal(0, 1, (recipes, peaks, seeds))
-    errors[:, peaks - lost :] = np.nan
-    return errors
 
 
 # --- 1. Regret, tuned and judged apart
@@ -78,13 +67,13 @@ check_regret = exercise(
     right=_behind(),
     names=("_val", "_test", "margin"),
     cases=(
-        (_valleys(0, 3, 6, 5), _valleys(0, 3, 6, 5) + _valleys(9, 3, 6, 5) / 4, 0.5),
+        (valleys(0, 3, 6, 5), valleys(0, 3, 6, 5) + valleys(9, 3, 6, 5) / 4, 0.5),
         (
-            _valleys(4, 4, 7, 4, lost=2),
-            _valleys(4, 4, 7, 4, lost=2) - _valleys(8, 4, 7, 4) / 3,
+            valleys(4, 4, 7, 4, lost=2),
+            valleys(4, 4, 7, 4, lost=2) - valleys(8, 4, 7, 4) / 3,
             2.0,
         ),
-        (_valleys(6, 5, 5, 6, lost=1), _valleys(6, 5, 5, 6) + _valleys(3, 5, 5, 6) / 3, 0.2),
+        (valleys(6, 5, 5, 6, lost=1), valleys(6, 5, 5, 6, lost=1) + valleys(3, 5, 5, 6) / 3, 0.2),
     ),
     read=_regrets,
     wrong=(
@@ -122,6 +111,19 @@ check_regret = exercise(
             "the seed that chose the peak judges it, alone. Judge by the others.",
             _behind(judge=lambda val, test, at: _at(test, at)[:, 0]),
             _behind(judge=lambda val, test, at: _at(val, at)[:, 0]),
+        ),
+        (
+            "one seed judges, alone. Take the mean of all but seed 0.",
+            _behind(judge=lambda val, test, at: _at(test, at)[:, 1]),
+            _behind(judge=lambda val, test, at: _at(test, at)[:, -1]),
+        ),
+        (
+            "the judging seeds' results are added up. Take their mean.",
+            _behind(judge=lambda val, test, at: _at(test, at)[:, 1:].sum(1)),
+        ),
+        (
+            "it is multiplied by the margin. Divide, to count in margins.",
+            lambda val, test, margin: _behind()(val, test, 1 / margin),
         ),
         (
             "the recipes are judged by `val`. Choose by validation results, judge by test results.",
@@ -199,6 +201,7 @@ def _bought(
     keep: Callable[..., Any] = lambda few, peak, seed, _: np.delete(few[peak], seed).mean(),
     pick: Callable[[np.ndarray], Any] = np.argmin,
     tuners: Callable[[int], Any] = range,
+    mean: Callable[[list[float]], Any] = np.mean,
 ):
     """What is promised and kept, with a step of its own."""
 
@@ -207,7 +210,7 @@ def _bought(
         peaks = [(seed, pick(few[:, seed])) for seed in tuners(few.shape[1])]
         promised = [promise(few, peak, seed) for seed, peak in peaks]
         kept = [keep(few, peak, seed, results) for seed, peak in peaks]
-        return float(np.mean(promised)), float(np.mean(kept))
+        return float(mean(promised)), float(mean(kept))
 
     return bought
 
@@ -222,10 +225,10 @@ check_bought = exercise(
     right=_bought(),
     names=("_results", "runs"),
     cases=(
-        (_valleys(11, 1, 12, 5)[0], 4),
-        (_valleys(12, 1, 12, 3)[0], 6),
-        (_valleys(13, 1, 9, 4)[0], 3),
-        (_valleys(14, 1, 6, 7)[0], 2),
+        (valleys(11, 1, 12, 5, steep=0.03)[0], 4),
+        (valleys(12, 1, 12, 3, steep=0.03)[0], 6),
+        (valleys(13, 1, 9, 4, steep=0.03)[0], 3),
+        (valleys(14, 1, 6, 7, steep=0.03)[0], 2),
     ),
     read=parts(promised=to_number, kept=to_number),
     wrong=(
@@ -238,6 +241,30 @@ check_bought = exercise(
             "every {runs}-th peak is tried, which is another number of them. With 12 peaks and "
             "3 runs try every fourth.",
             _bought(lambda x, runs: x[::runs]),
+        ),
+        (
+            "the peaks that are tried reach from the first to the last. Try every "
+            "(peaks / runs)-th: the last ones are left out.",
+            _bought(lambda x, runs: x[np.linspace(0, len(x) - 1, runs).round().astype(int)]),
+            _bought(lambda x, runs: x[np.linspace(0, len(x) - 1, runs).astype(int)]),
+        ),
+        (
+            "every peak chooses among the seeds there. It is the seeds, in turn, that choose among "
+            "the peaks.",
+            lambda results, runs: (
+                (few := results[:: len(results) // runs]).min(1).mean(),
+                few.mean(),
+            ),
+        ),
+        (
+            "what is kept is the mean of all that was tried. It is that of the chosen peak, in the "
+            "seeds that did not choose it.",
+            _bought(keep=lambda few, peak, seed, _: few.mean()),
+            _bought(keep=lambda few, peak, seed, _: np.delete(few, seed, axis=1).mean()),
+        ),
+        (
+            "those are medians over the seeds. Means are asked for.",
+            _bought(mean=np.median),
         ),
         (
             "all peaks are tried. The budget is {runs}.",
@@ -297,118 +324,4 @@ check_bought = exercise(
         "kept": "{given} is kept, and {wanted} is right.",
     },
     passed="what the winner promises, and what it keeps.",
-)
-
-
-# --- 3. What matters: a variance, split
-
-_OTHERS = ((1, 2), (0, 2), (0, 1))
-
-
-def _split(
-    part: Callable[[np.ndarray, int], Any],
-    total: Callable[[np.ndarray], Any] = np.var,
-    rest: Callable[[float, list[float]], float] = lambda total, found: total - sum(found),
-):
-    """The parts of the three factors and what is left, over the total."""
-
-    def shares(table: np.ndarray) -> tuple[float, ...]:
-        whole, found = float(total(table)), [float(part(table, axis)) for axis in range(3)]
-        return tuple(x / whole for x in (*found, rest(whole, found)))
-
-    return shares
-
-
-def _effect(table: np.ndarray, axis: int) -> Any:
-    return table.mean(_OTHERS[axis]).var()
-
-
-def _not_divided(table):
-    found = [_effect(table, axis) for axis in range(3)]
-    return (*found, table.var() - sum(found))
-
-
-def _of_the_three(table):
-    found = np.array([_effect(table, axis) for axis in range(3)])
-    return (*(found / found.sum()), 0.0)
-
-
-check_shares = exercise(
-    "Exercise 3: ``shares(table)``, how much of the variance each factor explains.",
-    right=_split(_effect),
-    names=("_table",),
-    cases=(
-        (_valleys(21, 3, 4, 5),),
-        (_valleys(22, 5, 3, 4),),
-        (_valleys(23, 4, 6, 2),),
-    ),
-    read=parts(peak=to_number, shape=to_number, seed=to_number, rest=to_number),
-    wrong=(
-        (
-            "those are standard deviations. Only variances add up.",
-            _split(lambda table, axis: table.mean(_OTHERS[axis]).std(), np.std),
-            _split(lambda table, axis: table.mean(_OTHERS[axis]).std()),
-        ),
-        ("those are variances. Divide by that of the whole table.", _not_divided),
-        (
-            "the mean was taken over one axis, the factor's own. For the peak's share take the "
-            "mean over shapes and seeds, so that one number is left for every peak.",
-            _split(lambda table, axis: table.mean(axis).var()),
-        ),
-        (
-            "the three add up to 1, and the rest is nothing. What no single factor explains (the "
-            "best peak depends on the shape, runs on luck) belongs to the total, too.",
-            _of_the_three,
-        ),
-        (
-            "that is the variance along the factor, averaged, and it has the other factors' "
-            "interplay and the noise in it. Average over the others first, then take the variance.",
-            _split(lambda table, axis: table.var(axis).mean()),
-        ),
-        (
-            "that is the mean variance within a level of the factor: what it does not explain.",
-            _split(lambda table, axis: table.var(_OTHERS[axis]).mean()),
-        ),
-        (
-            "those are sample variances (ddof=1), which divide by one less. The shares no longer "
-            "add up.",
-            _split(
-                lambda table, axis: table.mean(_OTHERS[axis]).var(ddof=1),
-                lambda table: table.var(ddof=1),
-            ),
-            _split(lambda table, axis: table.mean(_OTHERS[axis]).var(ddof=1)),
-        ),
-        (
-            "those are ranges, the highest less the lowest. Only variances add up.",
-            _split(lambda table, axis: np.ptp(table.mean(_OTHERS[axis])), np.ptp),
-        ),
-        (
-            "the sums of squares are of means in one place and of single runs in the other: each "
-            "mean stands for many runs. Take variances, or count every mean as often.",
-            _split(
-                lambda table, axis: ((table.mean(_OTHERS[axis]) - table.mean()) ** 2).sum(),
-                lambda table: ((table - table.mean()) ** 2).sum(),
-            ),
-        ),
-        (
-            "the rest is all of it. Take away what the three explain.",
-            _split(_effect, rest=lambda total, found: total),
-        ),
-        (
-            "the rest is what the three explain. It is what they leave.",
-            _split(_effect, rest=lambda total, found: sum(found)),
-        ),
-        (
-            "the means are taken over the wrong axes: axis 0 is the peak, 1 the shape, 2 the seed.",
-            _split(lambda table, axis: _effect(table, 2 - axis)),
-            _split(lambda table, axis: _effect(table, (axis + 1) % 3)),
-            _split(lambda table, axis: _effect(table, (axis + 2) % 3)),
-        ),
-    ),
-    differs={
-        name: f"the share of the {name} is {{given}}, and {{wanted}} is right."
-        for name in ("peak", "shape", "seed")
-    }
-    | {"rest": "what is left is {given}, and {wanted} is right."},
-    passed="three factors, and what none of them explains alone.",
 )

@@ -179,7 +179,7 @@ check_shares(shares)
 # A recipe makes a shape from a length: `mine(total_steps)` returns a `Schedule` of `lrlib` whose highest factor is 1. It enters a
 # league of two tasks, the noisy quadratic of chapter 1 with 100 steps and with 1,000, its peak tuned for each. Beat the
 # line, `lrlib.PolynomialDecay(total_steps)`: the final loss over the line's, the square root of the product of both tasks, must be below
-# 0.98. No update may be wasted at a rate of 0 at the start.
+# 0.98. The first update must not be wasted on a rate of 0.
 
 # %% nbgrader={"grade": false, "grade_id": "mine", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def mine(total_steps):
