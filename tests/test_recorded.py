@@ -586,7 +586,7 @@ def test_a_run_that_diverged_agrees_with_one_that_diverged_only():
 # --- what the book has
 
 # Those with tests of their own, in test_recorded_defaults.py.
-DEFAULTS = {"convnet_warmup", "vit", "transformer_warmup", "fine_tuning_constant", "ppo"}
+DEFAULTS = {"convnet_warmup", "vit", "language_warmup", "fine_tuning_constant", "ppo"}
 MADE = [name for name in RECORDINGS if (ROOT / "data" / "recorded" / f"{name}.json").exists()]
 
 

@@ -14,11 +14,10 @@ from lrlib.lab.intervals import Estimate
 from lrlib.lab.recorded_streams import FINE_TUNING
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "recorded"
-NAMES = ("convnet_warmup", "vit", "transformer_warmup", "fine_tuning_constant", "ppo")
+NAMES = ("convnet_warmup", "vit", "language_warmup", "fine_tuning_constant", "ppo")
 MADE = [name for name in NAMES if (FOLDER / f"{name}.json").exists()]
 BESIDE = {
     "convnet_warmup": "convnet",
-    "transformer_warmup": "transformer",
     "fine_tuning_constant": "fine_tuning",
 }
 
@@ -42,12 +41,11 @@ def test_it_differs_from_the_recording_beside_it_in_its_shapes_alone(name):
     ("name", "shape", "rise"),
     [
         ("convnet_warmup", "warm-up, cosine", 56),  # five of ninety epochs
-        ("convnet_warmup", "warm-up, linear", 56),
         ("vit", "warm-up, cosine", 28),
         ("vit", "warm-up, linear", 28),
         ("vit", "cosine", 0),
-        ("transformer_warmup", "warm-up 2 %, cosine", 16),
-        ("transformer_warmup", "no warm-up, cosine", 0),
+        ("language_warmup", "warm-up 2 %, cosine", 10),
+        ("language_warmup", "cosine", 0),
         ("ppo", "linear", 0),
     ],
 )
@@ -96,7 +94,7 @@ def test_a_recording_is_complete_not_stale_and_its_best_peaks_lie_inside(name):
     assert result.train_loss.shape == (*shape, 50)
     assert result.first_losses.shape == (*shape, 32 if name == "ppo" else 100)
     if name != "fine_tuning_constant":
-        by = {"ppo": "val_shortfall", "transformer_warmup": "val_loss"}.get(name, "val_error")
+        by = {"ppo": "val_shortfall", "language_warmup": "val_loss"}.get(name, "val_error")
         result.best_peaks(by)  # raises at the edge of a grid
     if name == "ppo":
         assert (result.metrics["test_return"] <= 500).all()
@@ -151,7 +149,7 @@ def test_every_row_compares_what_it_says(monkeypatch):
 
     monkeypatch.setattr(sys.modules["lrlib.lab.defaults"], "recorded", made_up)
     found = {(row.kind, row.default, row.rival, row.run.split()[0]): row for row in defaults()}
-    assert len(found) == 18
+    assert len(found) == 15
     for (kind, default, rival, _), row in found.items():
         wanted = HEIGHTS[SHORT.get(default, default)] - HEIGHTS[SHORT.get(rival, rival)]
         if default.startswith("linear from"):
@@ -163,7 +161,7 @@ def test_every_row_compares_what_it_says(monkeypatch):
 
 HEIGHTS = {
     **{"constant": 1, "linear": 2, "cosine": 4, "warm-up, linear": 8, "warm-up, cosine": 16},
-    **{"warm-up 2 %, cosine": 32, "no warm-up, cosine": 64, "WSD 20 %": 128},
+    **{"warm-up 2 %, cosine": 32, "warm-up 2 %, constant": 64, "WSD 20 %": 128},
     **dict.fromkeys([f"held {rate:g}" for rate in FINE_TUNING], 256),
     **dict.fromkeys([f"line {rate:g}" for rate in FINE_TUNING], 512),
     **dict.fromkeys([f"constant {rate:g}" for rate in FINE_TUNING], 0),

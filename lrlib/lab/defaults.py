@@ -59,37 +59,38 @@ def defaults() -> list[Default]:
 
 
 def _vision() -> list[Default]:
-    rows, points = [], MARGINS["images"].points or 0.0
+    points = MARGINS["images"].points or 0.0
     convnet = recorded("convnet").joined(recorded("convnet_warmup"))
-    for run, found in (
-        ("convolutional network, SGD, 1,000 steps", convnet),
-        ("small vision transformer, AdamW, 500 steps", recorded("vit")),
-    ):
-        for a, b in (
-            ("warm-up, cosine", "constant"),
-            ("warm-up, linear", "constant"),
-            ("warm-up, cosine", "cosine"),
-            ("warm-up, linear", "linear"),
-        ):
-            rows.append(Default("vision", a, b, run, found.compare(a, b), "points", points))
-    return rows
+    of_convnet = "convolutional network, SGD, 1,000 steps", convnet
+    of_vit = "small vision transformer, AdamW, 500 steps", recorded("vit")
+    return [
+        Default("vision", a, b, run, found.compare(a, b), "points", points)
+        for (run, found), a, b in (
+            (of_convnet, "warm-up, cosine", "constant"),
+            (of_convnet, "warm-up, cosine", "cosine"),
+            (of_vit, "warm-up, cosine", "constant"),
+            (of_vit, "warm-up, linear", "constant"),
+            (of_vit, "warm-up, cosine", "cosine"),
+        )
+    ]
 
 
 def _language() -> list[Default]:
-    found = recorded("transformer").joined(recorded("transformer_warmup"))
-    run, nats = "transformer on text, AdamW, 800 steps", MARGINS["text"].nats or 0.0
+    of_text = "transformer on text, AdamW, 800 steps", recorded("transformer"), MARGINS["text"]
+    small = "small transformer, synthetic language, AdamW, 500 steps"
+    of_language = small, recorded("language_warmup"), MARGINS["language"]
     names = {"cosine": "warm-up 5 %, cosine", "constant": "warm-up 5 %, constant"}
-    return [
-        Default(
-            *("language", a, names.get(b, b), run),
-            *(found.compare(a, b, "test_loss", "val_loss"), "nats", nats),
-        )
-        for a, b in (
-            ("warm-up 2 %, cosine", "constant"),
-            ("warm-up 2 %, cosine", "no warm-up, cosine"),
-            ("warm-up 2 %, cosine", "cosine"),
-        )
-    ]
+    rows = []
+    for (run, found, margin), a, b in (
+        (of_text, "cosine", "constant"),
+        (of_language, "warm-up 2 %, cosine", "warm-up 2 %, constant"),
+        (of_language, "warm-up 2 %, cosine", "cosine"),
+    ):
+        said = names if found is of_text[1] else {}
+        effect = found.compare(a, b, "test_loss", "val_loss")
+        nats = margin.nats or 0.0
+        rows.append(Default("language", said.get(a, a), said.get(b, b), run, effect, "nats", nats))
+    return rows
 
 
 def fine_tuned() -> Results:

@@ -78,14 +78,8 @@ _CONVNET = RECORDINGS["convnet"]
 RECORDINGS["convnet_warmup"] = Recording(
     task="images",
     settings=_CONVNET.settings,
-    shapes={
-        "warm-up, linear": _risen(PolynomialDecay, _CONVNET.steps),
-        "warm-up, cosine": _risen(CosineAnnealing, _CONVNET.steps),
-    },
-    peaks={
-        "warm-up, linear": _CONVNET.peaks["linear"],
-        "warm-up, cosine": _CONVNET.peaks["cosine"],
-    },
+    shapes={"warm-up, cosine": _risen(CosineAnnealing, _CONVNET.steps)},
+    peaks={"warm-up, cosine": _CONVNET.peaks["cosine"]},
     seeds=_CONVNET.seeds,
     steps=_CONVNET.steps,
     batch_size=_CONVNET.batch_size,
@@ -95,7 +89,6 @@ RECORDINGS["convnet_warmup"] = Recording(
 _VIT_STEPS = 500
 _VIT_SHAPES: dict[str, Schedule] = {
     "constant": Constant(),
-    "linear": PolynomialDecay(_VIT_STEPS),
     "cosine": CosineAnnealing(_VIT_STEPS),
     "warm-up, linear": _risen(PolynomialDecay, _VIT_STEPS),
     "warm-up, cosine": _risen(CosineAnnealing, _VIT_STEPS),
@@ -103,9 +96,9 @@ _VIT_SHAPES: dict[str, Schedule] = {
 RECORDINGS["vit"] = VisionRecording(
     task="vit",
     shapes=_VIT_SHAPES,
-    peaks=dict.fromkeys(_VIT_SHAPES, (0.001, 0.002, 0.004, 0.008, 0.016, 0.032))
-    | {"constant": (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)},
-    seeds=10,
+    peaks=dict.fromkeys(_VIT_SHAPES, (0.002, 0.004, 0.008, 0.016, 0.032))
+    | {"constant": (0.0005, 0.001, 0.002, 0.004, 0.008)},
+    seeds=6,
     steps=_VIT_STEPS,
     batch_size=32,
     data_files=("mnist5k.npz",),
@@ -114,23 +107,32 @@ RECORDINGS["vit"] = VisionRecording(
 
 # --- language: one or two per cent of warm-up, then a cosine
 
-_TRANSFORMER = RECORDINGS["transformer"]
-_BARE: dict[str, Schedule] = {
-    "no warm-up, cosine": CosineAnnealing(_TRANSFORMER.steps),
-    "warm-up 2 %, cosine": _rise(_TRANSFORMER.steps // 50).then(
-        CosineAnnealing(_TRANSFORMER.steps - _TRANSFORMER.steps // 50)
-    ),
+_LANGUAGE_STEPS = 500
+_START = _LANGUAGE_STEPS // 50
+_LANGUAGE: dict[str, Schedule] = {
+    "constant": Constant(),
+    "cosine": CosineAnnealing(_LANGUAGE_STEPS),
+    "warm-up 2 %, constant": _rise(_START).then(Constant()),
+    "warm-up 2 %, cosine": _rise(_START).then(CosineAnnealing(_LANGUAGE_STEPS - _START)),
 }
-# Beside the recording "transformer", whose shapes rise for 5 % of the run; the same grid.
-RECORDINGS["transformer_warmup"] = Recording(
-    task="text",
-    shapes=_BARE,
-    peaks=dict.fromkeys(_BARE, _TRANSFORMER.peaks["cosine"]),
-    seeds=4,
-    steps=_TRANSFORMER.steps,
-    batch_size=_TRANSFORMER.batch_size,
-    data_files=_TRANSFORMER.data_files,
-    optimizer=_TRANSFORMER.optimizer,
+# The recording "transformer" has real text, and shapes that all rise for 5 % of the run.
+RECORDINGS["language_warmup"] = Recording(
+    task="language",
+    settings={"depth": 2},
+    shapes=_LANGUAGE,
+    peaks={
+        name: (0.004, 0.008, 0.016, 0.032, 0.064)
+        if name.endswith("constant")
+        else (0.008, 0.016, 0.032, 0.064, 0.128)
+        for name in _LANGUAGE
+    },
+    seeds=8,
+    steps=_LANGUAGE_STEPS,
+    batch_size=16,
+    data_files=(),
+    optimizer={"optimizer": "adamw"},
+    together=True,
+    code=("lab/language.py",),
 )
 
 # --- fine-tuning: a constant rate, beside the lines of the recording "fine_tuning"
@@ -176,7 +178,7 @@ RECORDINGS["ppo"] = ControlRecording(
     shapes=_FALLS,
     peaks=dict.fromkeys(_FALLS, (0.0028, 0.0056, 0.0112, 0.0224, 0.0448))
     | {"constant": (0.001, 0.002, 0.004, 0.008, 0.016)},
-    seeds=48,
+    seeds=16,
     steps=_POLE.updates,
     batch_size=_POLE.environments * _POLE.horizon // _POLE.minibatches,
     data_files=(),
