@@ -376,17 +376,18 @@ def branched(task, peak, n=6):
 net, T = lab.mnist1d_task(), 40
 some = (recipes.fixed, recipes.linear, recipes.wsd_20)
 plans = {recipe.name: recipe(T) for recipe in some}
-lowest = {"fixed": 0.16, "linear": 0.226, "WSD 20 %": 0.16}
-large = lab.tune(net, plans, lowest, lab.seeds(10), steps=T, batch_size=1000)
+lowest = {"fixed": 0.32, "linear": 0.452, "WSD 20 %": 0.32}
+settings = {"batch_size": 1000}
+large = lab.tune(net, plans, lowest, lab.seeds(16), steps=T, count=4, **settings)
 held, cut = Constant(), Constant(1.0, T // 2).then(Constant(0.1))
 result = lab.sweep(
     net,
     {"run": held, "branch": cut},
     [large.best_peaks()["WSD 20 %"]],
-    lab.seeds(10),
+    lab.seeds(16),
     steps=T // 2 + T // 20,
-    batch_size=1000,
     evaluate=["val"],
+    **settings,
 )
 of_large = np.divide(*result.at("val_loss")[::-1, 0])
 
