@@ -477,9 +477,11 @@ def scattered(exact, nets):
     exact.set(ylabel="fixed rate's loss over the best", ylim=(0.9, 4))
     for name, at in points.items():
         nets.plot(*at, "s" if "1,000" in name else "o", color="#0072B2")
-        right = at[0] > 0.93
+        right, up = at[0] > 0.9, 14 if "1,000" in name else 4
         side = {"ha": "right" if right else "left", "fontsize": 8}
-        nets.annotate(name, at, (5 - 10 * right, 4), textcoords="offset points", **side)
+        nets.annotate(
+            name, at, (5 - 10 * right, up), textcoords="offset points", **side
+        )
     nets.set(ylabel="fixed rate behind the best (margins)")
     for ax in (exact, nets):
         ax.axvline(1, color="0.5", linewidth=1, linestyle=":")
