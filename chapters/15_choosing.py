@@ -75,8 +75,7 @@ for name, *ends_ in zip(NAMES, alike, tuned, strict=True):
         place = {"xytext": (12 * at - 6, 0), "textcoords": "offset points"}
         text = f"{name} {value:.1f}"
         ax.annotate(text, (at, value), color=COLORS[name], **place, **side)
-gaps = max(alike) - min(tuned)
-ax.set(xlim=(-0.45, 1.5), ylim=(min(tuned) - 0.09 * gaps, max(alike) + 0.06 * gaps))
+ax.set(xlim=(-0.45, 1.5), ylim=(min(tuned) - 1.2, max(alike) + 0.8))
 words = [
     "all at the rate that\nsuits a fixed one",
     "each at the peak that\ntwelve runs found",
@@ -205,22 +204,23 @@ print(
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 order, far = regret.order()[::-1], 5.6
-fig, ax = plt.subplots(figsize=(7.6, 4.9))
-for y, name in enumerate(order):
-    values, mean = regret.of(name), regret.mean(name)
-    ax.plot(
-        np.minimum(values, far),
-        [y] * len(values),
-        "o",
-        color=COLORS[name],
-        alpha=0.35,
-        markersize=5,
-        mew=0,
-    )
-    ax.plot([mean.low, min(mean.high, far)], [y, y], color=COLORS[name], linewidth=2.4)
-    ax.plot(min(mean.effect, far), y, "D", color=COLORS[name], markersize=7)
+
+
+def row(ax, y, name):
+    """A recipe's regrets: a dot for each task, their mean and its interval."""
+    values, mean, color = regret.of(name), regret.mean(name), COLORS[name]
+    dots = {"color": color, "alpha": 0.35, "markersize": 5, "mew": 0}
+    ax.plot(np.minimum(values, far), [y] * len(values), "o", **dots)
+    ax.plot([mean.low, min(mean.high, far)], [y, y], color=color, linewidth=2.4)
+    ax.plot(min(mean.effect, far), y, "D", color=color, markersize=7)
     wins = round(regret.wins(name).effect * len(values))
     ax.text(far + 0.25, y, f"{wins} of {len(values)}", va="center", fontsize=9.5)
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(7.6, 4.9))
+for y, name in enumerate(order):
+    row(ax, y, name)
 ax.text(far + 0.25, len(order) - 0.25, "within 1", fontsize=9.5)
 ax.axvline(1, color="0.5", linewidth=1, linestyle=":")
 ax.set_yticks(range(len(order)), order)
@@ -293,16 +293,22 @@ falls, _ = pole.judged(
     "test", "val", schedules=["fixed", "linear", "cosine", "WSD 20 %"]
 )
 
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def rows_of(left):
+    for y, (label, (effect, low, high)) in enumerate(reversed(shown.items())):
+        color = COLORS[ASKED[label][1]]
+        left.plot([low, high], [y, y], color=color, linewidth=2.2)
+        left.plot(effect, y, "o", color=color)
+    left.axvspan(-1, 1, color="0.93", zorder=0)
+    left.axvline(0, color="0.5", linewidth=1)
+    left.set_yticks(range(len(shown)), list(reversed(shown)), fontsize=9)
+    left.set(xlabel="less a fixed rate (margins): better ← → worse")
+
+
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.2), width_ratios=(1.4, 1))
-for y, (label, (effect, low, high)) in enumerate(reversed(shown.items())):
-    color = COLORS[ASKED[label][1]]
-    left.plot([low, high], [y, y], color=color, linewidth=2.2)
-    left.plot(effect, y, "o", color=color)
-left.axvspan(-1, 1, color="0.93", zorder=0)
-left.axvline(0, color="0.5", linewidth=1)
-left.set_yticks(range(len(shown)), list(reversed(shown)), fontsize=9)
-left.set(xlabel="less a fixed rate (margins): better ← → worse")
+rows_of(left)
 for y, (name, values) in enumerate(reversed(falls.items())):
     spread = np.linspace(-0.25, 0.25, len(values))  # for the eye
     dots = {"color": COLORS[name], "alpha": 0.6, "markersize": 5, "mew": 0}
@@ -783,6 +789,7 @@ def room(entry):
     return (grid[lost.argmax()] if lost.any() else np.inf) / grid[best]
 
 
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 ahead = [(a.room > 3, a.late > 1) for a in answers]
 for wide in (True, False):
     some = [line for room_, line in ahead if room_ == wide]
