@@ -75,14 +75,13 @@ for name, *ends_ in zip(NAMES, alike, tuned, strict=True):
         place = {"xytext": (12 * at - 6, 0), "textcoords": "offset points"}
         text = f"{name} {value:.1f}"
         ax.annotate(text, (at, value), color=COLORS[name], **place, **side)
-ax.set(xlim=(-0.45, 1.5), ylim=(min(tuned) - 1.2, max(alike) + 0.8))
+ax.set(xlim=(-0.45, 1.5), ylabel="test error (%)")
 words = [
     "all at the rate that\nsuits a fixed one",
     "each at the peak that\ntwelve runs found",
 ]
 ax.set_xticks([0, 1], words)
 ax.grid(axis="x", visible=False)
-ax.set(ylabel="test error (%)")
 ax.set_title("At one rate for all, the comparison measures the rate")
 figures.show(
     "Test error of fifteen recipes on MNIST-1D, twice. At the rate that suits a fixed "
@@ -108,15 +107,12 @@ SPANS = {
     "a factor of 45": 12,
 }
 shares = {known: lab.league.variance(league, span) for known, span in SPANS.items()}
-apart = lab.league.seeds_apart(lab.league.recorded("league_seeds"))
 PARTS = {
     "peak": ("#0072B2", "peak"),
     "peak × shape": ("#7FB2D5", "both"),
     "shape": ("#D55E00", "shape"),
     "seed": ("0.72", "seed"),
 }
-DRAWN = {"data": "data", "weights": "weights", "data × weights": "both"}
-DRAWN |= {"batches": "batches"}
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -134,27 +130,19 @@ def stacked(ax, y, parts, colors):
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.4), width_ratios=(1.9, 1))
+fig, left = plt.subplots(figsize=(7.6, 3.4))
 for y, found in enumerate(reversed(shares.values())):
     stacked(left, y, {p: found.of(p).mean() for p in PARTS}, PARTS)
 left.set_yticks(range(len(SPANS)), list(reversed(SPANS)))
 left.set(xlim=(0, 1), xticks=[], ylabel="peak known within")
-greys = ("#4D4D4D", "#8C8C8C", "#A8A8A8", "#D0D0D0")
-tones = {p: (g, DRAWN[p]) for p, g in zip(DRAWN, greys, strict=True)}
-for y, row in enumerate(reversed(apart.shares)):
-    stacked(right, y, dict(zip(apart.parts, row, strict=True)), tones)
-right.set_yticks(range(len(apart.tasks)), list(reversed(apart.tasks)))
-right.set(xlim=(0, 1), xticks=[])
-for ax in (left, right):
-    ax.grid(False)
+left.grid(False)
 plain = {"fontsize": 9.5, "fontweight": "normal"}
-left.set_title("all runs: shares of the variance (%)", **plain)
-right.set_title("what a seed draws", **plain)
-fig.suptitle("First find the peak; what is left is mostly the seed", x=0.01, ha="left")
+left.set_title("First find the peak; what is left is mostly the seed")
+left.set_xlabel("shares of the variance of final results (%)")
 figures.show(
     "Stacked bars: shares of the variance of final results. Peak known within a "
     "factor of 2: shape 36, seed 58 percent. Of 4: peak 14, both 8, shape 28, seed "
-    "49. Of 16: peak 46, shape 14, seed 32. Of 45: peak 63, shape 8, seed 22. ALT2"
+    "49. Of 16: peak 46, shape 14, seed 32. Of 45: peak 63, shape 8, seed 22."
 )
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -801,9 +789,8 @@ print(f"{'task':24}branch over run   room   WSD 20 % less line (margins)")
 for name, r, gap in zip(TASKS, rooms, late, strict=True):
     end = f"{ends[name]:.2f}" if name in ends else "–"
     print(f"{name:24}{end:>15}{r:7.1f}{gap:14.2f}")
-print(
-    f"rank correlation of room and the last column: {stats.spearmanr(rooms, late)[0]:.2f}"
-)
+rank = stats.spearmanr(rooms, late)[0]
+print(f"rank correlation of room and the last column: {rank:.2f}")
 x, y = [ends[name] for name in QUICK], [behind[name] for name in QUICK]
 print(f"of branch and the fixed rate's regret: {stats.spearmanr(x, y)[0]:.2f}")
 
