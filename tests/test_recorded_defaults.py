@@ -42,7 +42,6 @@ def test_it_differs_from_the_recording_beside_it_in_its_shapes_alone(name):
     [
         ("convnet_warmup", "warm-up, cosine", 56),  # five of ninety epochs
         ("vit", "warm-up, cosine", 28),
-        ("vit", "warm-up, linear", 28),
         ("vit", "cosine", 0),
         ("language_warmup", "warm-up 2 %, cosine", 10),
         ("language_warmup", "cosine", 0),
@@ -122,7 +121,7 @@ def test_second_runs_are_put_beside_each_other():
     assert found.schedules == ("linear", "constant")
     assert found.peaks[0].tolist() == found.peaks[1].tolist() == [0.004, 0.008, 0.016, 0.032, 0.064]
     i, j = lines.schedules.index("line 0.016"), held.schedules.index("held 0.032")
-    assert np.array_equal(found.metrics["val_loss"][0, 2], lines.metrics["val_loss"][i, 0])
+    assert np.array_equal(found.metrics["val_loss"][0, 2], lines.metrics["val_loss"][i, 0, :8])
     assert np.array_equal(found.metrics["test_error"][1, 3], held.metrics["test_error"][j, 0])
 
 
@@ -149,7 +148,7 @@ def test_every_row_compares_what_it_says(monkeypatch):
 
     monkeypatch.setattr(sys.modules["lrlib.lab.defaults"], "recorded", made_up)
     found = {(row.kind, row.default, row.rival, row.run.split()[0]): row for row in defaults()}
-    assert len(found) == 15
+    assert len(found) == 14
     for (kind, default, rival, _), row in found.items():
         wanted = HEIGHTS[SHORT.get(default, default)] - HEIGHTS[SHORT.get(rival, rival)]
         if default.startswith("linear from"):

@@ -69,7 +69,6 @@ def _vision() -> list[Default]:
             (of_convnet, "warm-up, cosine", "constant"),
             (of_convnet, "warm-up, cosine", "cosine"),
             (of_vit, "warm-up, cosine", "constant"),
-            (of_vit, "warm-up, linear", "constant"),
             (of_vit, "warm-up, cosine", "cosine"),
         )
     ]
@@ -103,9 +102,13 @@ def fine_tuned() -> Results:
     lines, held = recorded("fine_tuning"), recorded("fine_tuning_constant")
     found, metrics = {"linear": ("line", lines), "constant": ("held", held)}, {}
     rates = [float(name.split()[1]) for name in held.schedules]
+    seeds = slice(len(held.seeds))  # there are more of the lines
     for metric in held.metrics:
         rows = [
-            [of.metrics[metric][of.schedules.index(f"{start} {rate:g}"), 0] for rate in rates]
+            [
+                of.metrics[metric][of.schedules.index(f"{start} {rate:g}"), 0, seeds]
+                for rate in rates
+            ]
             for start, of in found.values()
         ]
         metrics[metric] = np.array(rows)
