@@ -33,7 +33,8 @@ help:
 	@echo "make test       set up .venv and run everything CI runs"
 	@echo "make chapters   execute chapters and solutions, make the table of claims, the student"
 	@echo "                versions and the cover again (NAME=01_fixed_learning_rate for one chapter)"
-	@echo "make claims     make chapters/CLAIMS.md, the table of claims, again"
+	@echo "make claims     make chapters/CLAIMS.md, the table of claims, and chapters/FOLKLORE.md, what"
+	@echo "                they make of the folklore, again"
 	@echo "make audit      try every claim under twelve other draws of all seeds and data; make"
 	@echo "                chapters/AUDIT.md (NAME= for one chapter, DRAWS='201 202' to try others;"
 	@echo "                once stopped, it goes on where it was; SAME=1 after a tidied cell: only"
@@ -76,16 +77,19 @@ bench: $(VENV)/.dev
 chapters: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py build $(NAME)
 	$(BIN)/python tools/notebooks.py claims
+	$(BIN)/python tools/folklore.py
 	$(BIN)/python tools/notebooks.py release
 	$(BIN)/python tools/cover.py
 
 claims: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py claims
+	$(BIN)/python tools/folklore.py
 
-# The table of claims has the audit's column.
+# The table of claims has the audit's column, and so has the folklore.
 audit: $(VENV)/.dev
 	@$(BIN)/python tools/audit.py $(if $(SAME),same,run) $(NAME) $(if $(DRAWS),--draws $(DRAWS)); \
-		status=$$?; $(BIN)/python tools/notebooks.py claims && exit $$status
+		status=$$?; $(BIN)/python tools/notebooks.py claims && $(BIN)/python tools/folklore.py \
+		&& exit $$status
 
 record: $(VENV)/.dev
 	$(BIN)/python tools/record.py $(or $(NAME),list) $(if $(JOBS),--jobs $(JOBS)) $(if $(VERIFY),--verify) \

@@ -116,7 +116,8 @@ def test_the_wheel_holds_the_library_and_its_data_and_nothing_else(wheel):
         path.relative_to(ROOT).as_posix() for path in source if "__pycache__" not in path.parts
     }
     assert {"lrlib/__init__.py", "lrlib/py.typed", "lrlib/lab/book.mplstyle"} <= expected
-    data = [*(ROOT / "data").glob("*.npz"), ROOT / "data" / "SHA256SUMS"]
+    data = [*(ROOT / "data").glob("*.npz")]
+    data += [ROOT / "data" / name for name in ("SHA256SUMS", "folklore.json")]
     assert len(data) > 1
     recorded = [path for end in ("npz", "json") for path in ROOT.glob(f"data/recorded/*.{end}")]
     assert len(recorded) > 1

@@ -68,6 +68,7 @@ likely wrong. The solutions are in `chapters/solutions/`.
 - **Your changes**: saving a chapter changes the notebook and the script beside it. \
 `git restore chapters` brings the book back as it was.
 
+[FOLKLORE.md](FOLKLORE.md) says what became of the things people say about learning rates. \
 [CLAIMS.md](CLAIMS.md) lists everything the book claims, with its evidence; [AUDIT.md](AUDIT.md) \
 says in how many other draws of all seeds and data each claim held. \
 [The README](../README.md) is about the library.

@@ -62,6 +62,7 @@ def main() -> int:
             "types": ["-m", "basedpyright", "--pythonpath", sys.executable],
             "scripts and notebooks agree": [tool, "check"],
             "the table of claims is current": [tool, "check-claims"],
+            "the folklore is current": ["tools/folklore.py", "check"],
             "the audit is current": ["tools/audit.py", "check"],
             "student versions are current": [tool, "check-release"],
             "unit tests": ["-m", "pytest", "tests", f"--junitxml={unit_report}"],
