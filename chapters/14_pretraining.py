@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 14 · Pretraining schedules
 #
-# The path, down to *Depth*: 10 minutes. All: 50 minutes. The exercises: 45 minutes for the core (1 to 3), 75 minutes for all. You need
+# The path, down to *Depth*: 10 minutes. All: 60 minutes. The exercises: 45 minutes for the core (1 to 3), 75 minutes for all. You need
 # chapters 1 to 4, or this much: a schedule is a *shape*, a function from the optimizer step $t$ to a factor; the
 # learning rate is its *peak* times the factor.
 
@@ -14,7 +14,6 @@
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 import copy
 import math
-from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,7 +33,7 @@ from lrlib import (
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 from lrlib.lab import figures
-from lrlib.schedule import Schedule
+from lrlib.lab.ramps import Knots
 from scipy import stats
 from scipy.optimize import least_squares, minimize
 from torch.optim.swa_utils import AveragedModel
@@ -112,9 +111,9 @@ for y, name in enumerate(order):
 ax.axvspan(-2000 * noise, 2000 * noise, color="0.9", zorder=0)
 ax.annotate("±2 SD of\na rerun", (-5.8, 0.6), color="0.4")
 text = f"constant: +{thousandths['constant']:.0f}, off the page →"
-ax.annotate(text, (36.8, 6.3), ha="right")
+ax.annotate(text, (38.2, 6.3), ha="right")
 ax.set(xlabel="final loss less the cosine's (thousandths of a nat)", yticks=[])
-ax.set(xlim=(-6, 37), ylim=(-0.7, 9.7))
+ax.set(xlim=(-6, 38.5), ylim=(-0.7, 9.7))
 ax.set_title("A cosine to a tenth does as badly as a 10 % cooldown; from 40 % all tie")
 figures.show(
     "Final loss of ten schedules less that of the cosine to zero, 124M parameters, "
@@ -124,8 +123,7 @@ figures.show(
 )
 
 # %% [markdown]
-# Each at its best peak. The tenth is worth 30 % more steps. From a cooldown of 40 % on no difference
-# matters (0.02 nats).
+# Each at its best peak. From a cooldown of 40 % on no difference matters (0.02 nats).
 #
 # ## Down the river, then down the bank
 #
@@ -325,12 +323,13 @@ for title, pairs in gaps.items():
     x, y = np.array(list(pairs.values())).T
     decayed = [i for i, name in enumerate(pairs) if name != "constant"]
     worst = max(pairs, key=lambda n: abs(pairs[n][0] - pairs[n][1]))
-    score[title] = r, rank, of_decayed = (
+    off = pairs[worst][0] - pairs[worst][1]
+    score[title] = r, rank, of_decayed, _ = (
         np.corrcoef(x, y)[0, 1],
         stats.spearmanr(x, y)[0],
         np.corrcoef(x[decayed], y[decayed])[0, 1],
+        off,
     )
-    off = pairs[worst][0] - pairs[worst][1]
     print(f"{title:27} {r:.3f} {rank:8.2f} {of_decayed:8.2f}   {worst:>15} {off:+.3f}")
 
 
@@ -346,9 +345,9 @@ def panel(ax, title, pairs):
     place = {"xycoords": "axes fraction", "ha": "right", "fontsize": 9}
     ax.annotate(text, (0.97, 0.03), **place)
     ax.set(xlim=(-16, 36), ylim=(-7, 36), xticks=[0, 20])
-    ax.set_title(
-        f"{title}\nr = {score[title][0]:.3f}", fontsize=9.5, fontweight="normal"
-    )
+    r, *_, off = score[title]
+    said = f"r = {r:.3f}, worst {1000 * off:+.0f}".replace("-", "−")
+    ax.set_title(f"{title}\n{said}", fontsize=9.5, fontweight="normal")
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -439,7 +438,7 @@ for name, language in LANGUAGES.items():
     spoken[name] = lab.sweep(
         talk,
         PLANS,
-        {plan: first * 2.5 ** np.arange(4) for plan, first in low[name].items()},
+        {plan: first * 2.5 ** np.arange(5) for plan, first in low[name].items()},
         lab.seeds(7),
         steps=500,
         batch_size=16,
@@ -517,7 +516,8 @@ for n in LENGTHS:
     ends = lab.tune(net, plans, 0.02, lab.seeds(9), steps=n, count=4)
     judged, _ = ends.judged()
     for name in less:
-        less[name].append(100 * (merged.at("test_error", n)[0, 0][:9] - judged[name]))
+        average = merged.at("test_error", n)[0, 0][: len(judged[name])]
+        less[name].append(100 * (average - judged[name]))
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -538,6 +538,7 @@ def lengths_panel(ax):
     ax.set_xticks(ENDS, [f"{n:,}" for n in ENDS])
 
 
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 def points_panel(ax):
     for name, shift in (("linear", 0.97), ("cosine", 1.03)):
         values, x = np.array(less[name]), np.array(LENGTHS) * shift
@@ -610,7 +611,7 @@ lab.claims(rows)
 #
 # - *Length known*: hold, and cool down to *zero* over the last half; on the published model a line over all of it is as good. The longer the cooldown, the higher the best peak: twice, from 10 % to all.
 # - *It may grow*: hold, save, and branch off a cooldown over a quarter to two thirds of the steps so far ($1-\sqrt s$ if it must be short). Go on from where it was saved.
-# - *Unknown, or models wanted all the time*: hold, and evaluate a growing average.
+# - *Unknown, or models wanted all the time*: hold, and evaluate a growing average; try Schedule-Free (Depth).
 #
 # ## In your own code
 #
@@ -765,20 +766,19 @@ def valley(rates, s=0.02, h=1.0, c=1.0):
     return -s * s * rates.sum(), h * y / 2
 
 
-held_rate, fall_steps = 0.2 * np.ones(1000), 200
-cooled = 0.2 * Constant().cooldown(at=1000, steps=fall_steps, form="linear").sample(
-    1200
-)
-river, bank = valley(held_rate)
+river, bank = valley(0.2 * np.ones(1000))
 print(f"held for 1,000 steps: river {river:.4f}, bank {bank:.4f}")
-river_cooled, bank_cooled = valley(cooled)
-print(f"and cooled for 200:   river {river_cooled:.4f}, bank {bank_cooled:.4f}")
-print(f"held for 100 more:    river {valley(0.2 * np.ones(1100))[0]:.4f}")
-print(f"floor of a held rate: {0.5 * 0.2 / (2 - 0.2):.4f}")
+print("cooldown   steps at the full rate   river     loss falls by, of the bank's")
+for fall in (50, 200, 800, 3200):
+    trunk = Constant().cooldown(at=1000, steps=fall, form="linear")
+    lower, left = valley(0.2 * trunk.sample(1000 + fall))
+    worth = (lower - river) / (-0.02 * 0.02 * 0.2)
+    print(f"{fall:8} {worth:16.1f} {lower:19.4f} {(bank - left) / bank:15.1%}")
+assert bank - left > 0.95 * bank and abs(bank - 0.5 * 0.2 / (2 - 0.2)) < 1e-9
 
 # %% [markdown]
-# The cooldown's 200 steps bring as much progress along the river as 100 steps at the full rate (the area under the line), and take away
-# seven eighths of the bank's loss. That a cooldown "finds" nothing new is built into this model; whether a network is
+# A cooldown of $n$ steps moves along the river as far as $n/2$ steps at the full rate (the area under the line), wherever it was begun, and takes away the bank's loss: nine tenths of it in 200 steps, all but 3 % in 3,200.
+# That it "finds" nothing new is built into this model; whether a network is
 # like it the path's measurements say, not the picture.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
@@ -818,7 +818,7 @@ for name, row in zip(("mean of the last k", "line over k"), pairs.T, strict=True
 # The mean is a little better than the line for a tenth to half of the run, and worse for all of it: it keeps the start, which a line at a low rate has still forgotten. On this quadratic.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### How much averaging? The quadratic flatters it
+# ### How much averaging? Schedule-Free loses on the quadratic and wins on short runs of the network
 
 # %% [markdown]
 # The look-back of a growing average is its one setting: about $1/(c+1)$ of the run for an emphasis $c$. Worst loss over six lengths, relative to the cosine tuned for each, at the one rate that makes it
@@ -850,7 +850,97 @@ print(f"Schedule-Free, β = 0.9: batch of 1 {row[0]:.2f}, of 16 {row[1]:.2f}")
 
 # %% [markdown]
 # With a batch of one the plain mean is best, a fifth below the tuned cosine; with a batch of 16 the start counts for longer, and looking back over half of the run is best. An emphasis of 3, a quarter of the run, is near the cosine in both,
-# and what the network above was averaged with: one setting, chosen neither here nor there. Schedule-Free, at one rate for all lengths and without its warm-up, is behind the tuned cosine; it was made for other problems than this one, and with a tuned $\beta$ it may do better.
+# and what the network above was averaged with: one setting, chosen neither here nor there. Schedule-Free, at one rate for all lengths and without its warm-up, is behind the tuned cosine.
+#
+# On the network it is run as its authors say: gradients at $y$, steps of $z$, the model evaluated at the average $x$, where an update counts with the square of its rate; 100 steps of warm-up.
+
+
+# %%
+def schedule_free_step(x, z, gradients_at, rates, weight, beta=0.9):
+    y = [(1 - beta) * b + beta * a for a, b in zip(x, z, strict=True)]
+    for a, b, gradient in zip(x, z, gradients_at(y), strict=True):
+        b -= rates.view(-1, *[1] * (b.dim() - 1)) * gradient
+        a += weight * (b - a)  # x, the weighted mean of all z: what is evaluated
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+FREE, crowd = np.array([0.2, 0.4, 0.8, 1.6, 3.2]), lab.seeds(6)
+drawn = [net.data.draw(seed) for seed in crowd]
+order = [
+    lab.batches(s, len(d.train_x), 2000, 16) for s, d in zip(crowd, drawn, strict=True)
+]
+rises = np.minimum(1, np.arange(1, 2001) / 100)
+weights = rises**2 / np.cumsum(rises**2)
+
+
+def stacked(of_seeds):
+    """One for each rate and seed."""
+    return torch.stack(list(of_seeds) * len(FREE))
+
+
+def outputs(params, x):
+    for weight, bias in zip(params[::2], params[1::2], strict=True):
+        x = torch.baddbmm(bias[:, None], x, weight.mT)
+        x = x.relu() if weight is not params[-2] else x
+    return x
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def update_all(x, z, rate, weight, index):
+    inputs = stacked(d.train_x[i] for d, i in zip(drawn, index, strict=True))
+    labels = stacked(d.train_y[i] for d, i in zip(drawn, index, strict=True))
+
+    def gradients_at(y):
+        y = [p.requires_grad_() for p in y]
+        summed = loss_of(
+            outputs(y, inputs).flatten(0, 1), labels.flatten(), reduction="sum"
+        )
+        return torch.autograd.grad(summed / labels.shape[1], y)
+
+    schedule_free_step(x, z, gradients_at, rate, weight)
+
+
+starts = zip(*(net.model(seed).parameters() for seed in crowd), strict=True)
+x = [stacked(p).detach() for p in starts]
+z, shown = [p.clone() for p in x], {"val_error": [], "test_error": []}
+for t, index in enumerate(zip(*order, strict=True)):
+    rate = torch.tensor(np.repeat(FREE * rises[t], len(crowd)), dtype=torch.float32)
+    update_all(x, z, rate, weights[t], index)
+    for split, kept in shown.items() if t + 1 in LENGTHS else ():
+        inputs, labels = zip(*(d.split(split[:-6]) for d in drawn), strict=True)
+        wrong = outputs(x, stacked(inputs)).argmax(-1) != stacked(labels)
+        kept.append(wrong.float().mean(1).view(len(FREE), -1).numpy())
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+metrics = {name: np.stack(values, -1)[None] for name, values in shown.items()}
+free = lab.Results(("free",), FREE[None], tuple(crowd), np.array(LENGTHS), metrics)
+some = [0.012, 0.024, 0.048, 0.096]
+trunks = lab.sweep(
+    net,
+    {"average": Constant()},
+    some,
+    crowd,
+    evaluate=["val"],
+    keep_states=True,
+    **every,
+)
+averages, rows = lab.averaged(trunks, LENGTHS), []
+for n, of_line in zip(LENGTHS, less["linear"], strict=True):
+    judged, at = free.judged(step=n)
+    print(f"{n} steps: rates chosen {sorted(set(at['free'].tolist()))}", end="; ")
+    ours = averages.judged(step=n)[0]["average"]
+    line_ends = (
+        merged.at("test_error", n)[0, 0][: len(ours)] - of_line[: len(ours)] / 100
+    )
+    for name, other in (("average", ours), ("line", line_ends)):
+        text = f"{n} steps: Schedule-Free less the {name}, each at its best rate"
+        rows.append(lab.measure(text, 100 * (judged["free"] - other), unit="points"))
+print()
+lab.claims(rows)
+
+# %% [markdown]
+# At one rate, the same for all three lengths, Schedule-Free ends 4.2 points [2.4, 5.9] below the average at 500 steps, 3.1 [2.0, 4.2] below at 1,000, and level at 2,000 (0.4 [−0.7, 1.5]), each at its best of the rates tried. It is below the
+# tuned line too at 500 and 1,000 steps, and 2.9 points [1.4, 4.5] above it at 2,000. The quadratic foretold none of it.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### The best peak falls with the length, and by how much depends on the task
@@ -881,6 +971,101 @@ for name, peak_of in theories.items():
 # of Shen et al. (2024) builds on such a power of the length, $-0.51$; the published model's cannot be compared, for at 25,000 steps most best peaks lie on the grid's edge.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### The wider the network, the lower the best peak, unless its layers are told
+
+# %% [markdown]
+# A peak tuned on a small model is carried to a large one. Each of Adam's steps changes every weight by about the rate; $n$ weights that move together change a layer's output by $n$ times as much.
+# The maximal-update parametrisation (μP; Yang et al. 2022) has the hidden and the last layer learn at $32/n$ of the rate and starts the last one smaller, so that at any width an update does as much. The path's network on MNIST-1D
+# with Adam and hidden layers of 32 to 256, 400 steps on a line to zero, recorded, 16 seeds:
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+wide = lab.recorded("widths")
+KINDS, WIDTHS = ("standard", "μP"), (32, 64, 128, 256)
+
+
+def valley_of(kind, width):
+    """Peaks, and validation loss (peaks, seeds)."""
+    i = wide.schedules.index(f"{kind}, width {width}")
+    return wide.peaks[i], wide.at("val_loss")[i]
+
+
+def lowest(peaks, losses):
+    """Logarithm of the best peak: a parabola through the three lowest points."""
+    i = int(np.argmin(losses))
+    a, b, _ = np.polyfit(np.log(peaks[i - 1 : i + 2]), losses[i - 1 : i + 2], 2)
+    return -b / (2 * a)
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def jackknife(of, seeds):
+    """One number a seed, whose mean and spread are those of the estimate `of` all."""
+    n, every = len(seeds), np.arange(len(seeds))
+    return np.array([n * of(every) - (n - 1) * of(np.delete(every, k)) for k in every])
+
+
+def slope(kind, seeds):
+    best = [
+        lowest(peaks, losses[:, seeds].mean(1))
+        for peaks, losses in (valley_of(kind, width) for width in WIDTHS)
+    ]
+    return np.polyfit(np.log(WIDTHS), best, 1)[0]
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), sharey=True)
+for ax, kind in zip(axes, KINDS, strict=True):
+    for width, shade in zip(WIDTHS, figures.shades(4), strict=True):
+        peaks, losses = valley_of(kind, width)
+        y = losses.mean(1)
+        ax.plot(peaks, y, color=shade)
+        best = lowest(peaks, y)
+        ax.plot(math.exp(best), np.interp(best, np.log(peaks), y), "o", color=shade)
+        if kind == "standard":
+            ax.annotate(
+                f"{width}", (0.0019, y[0]), color=shade, ha="right", va="center"
+            )
+    ax.set(xscale="log", xlabel="peak", xlim=(0.0013, 0.15), ylim=(1, 2))
+    name = "standard" if kind == "standard" else "maximal update (μP)"
+    ax.set_title(name, fontsize=10, fontweight="normal")
+axes[0].set_ylabel("validation loss, nats")
+title = "Standard, the best peak falls with the width; with μP it rises a little"
+fig.suptitle(title, x=0.01, ha="left")
+figures.show(
+    "Validation loss against the peak, four widths, lowest points marked. Standard: "
+    "the valleys move left and down, from a best peak of 0.017 at width 32 to 0.006 at "
+    "256. Maximal update: valleys almost above each other, best peaks from 0.017 to "
+    "0.028, and less gained by width."
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+rows = []
+for kind in KINDS:
+    values = jackknife(lambda seeds, k=kind: slope(k, seeds), wide.seeds)
+    text = f"{kind}: slope of log best peak on log width"
+    rows.append(
+        lab.claim(text, values, below=-0.25)
+        if kind == "standard"
+        else lab.measure(text, values)
+    )
+best, _ = wide.judged("test_loss", "val_loss")
+for kind in KINDS:
+    name = f"{kind}, width 256"
+    carried = wide.at("test_loss")[
+        wide.schedules.index(name), 3
+    ]  # 0.016, the best at 32
+    text = f"{name}: the best peak of width 32 less its own"
+    rows.append(lab.measure(text, carried - best[name], unit="nats"))
+gap = wide.compare("μP, width 256", "standard, width 256", "test_loss", "val_loss")
+text = "width 256, each at its own best peak: μP less standard"
+rows.append(lab.measure(text, gap, unit="nats"))
+lab.claims(rows)
+
+# %% [markdown]
+# Standard, the best peak falls as the width to the power −0.49 [−0.53, −0.45]: half of what the argument says, for not all weights move together. With μP it rises, by a power of 0.24 [0.18, 0.30]. A peak found at width 32 and used at 256
+# costs 0.16 nats without μP and 0.02 with it. But what is carried is not the best there is: each at its own best peak, at width 256 μP ends 0.13 nats above the standard network, whose hidden layer it slows down. Everett et al. (2024) found on language models that
+# any parametrisation can carry its rates, given the right exponent for each layer, and that a standard one so treated did better than μP.
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Weight decay and rate are one timescale
 
 # %% [markdown]
@@ -904,160 +1089,248 @@ for name in ("constant", "linear", "cosine"):
         print(f"{part[-100:].sum():.2f} {part[500:].sum():.2f} {1 - part.sum():.2f}")
 
 # %% [markdown]
-# Two runs with one product $\eta\lambda$ forget alike, but do not step alike. The network of the path, AdamW with a line to zero,
-# 1,000 steps: what weight decay costs, against the memory at the peak.
+# Two runs with one product $\eta\lambda$ forget alike, but do not step alike. A transformer of 20,000 parameters on real text, a million characters in 2,000 steps, AdamW with a line to zero: six rates
+# by seven decays, four seeds each, recorded.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-ADAM = np.array([0.001, 0.002, 0.004, 0.008])
-by_decay = {
-    decay: lab.sweep(
-        net,
-        {"linear": PolynomialDecay(1000)},
-        ADAM,
-        lab.seeds(3),
-        steps=1000,
-        batch_size=16,
-        evaluate=["test"],
-        optimizer=lab.AdamW(weight_decay=decay),
-    ).at("test_error")[0]
-    for decay in (0.0, 0.1, 1.0)
-}
-print("error less that without decay, points; (memory in steps)")
-print("decay  " + "".join(f"   peak {peak:<8g}" for peak in ADAM))
-for decay, found in by_decay.items():
-    if decay:
-        extra = 100 * (found - by_decay[0.0]).mean(1)
-        cells = (
-            f"{e:+6.1f} ({1 / (p * decay):5.0f})"
-            for e, p in zip(extra, ADAM, strict=True)
-        )
-        print(f"{decay:5}  " + "  ".join(cells))
+grid = lab.recorded("decay_grid")
+lams = np.array([float(name.split()[1]) for name in grid.schedules])
+etas, found = grid.peaks[0], grid.at("test_loss")
+mean = found.mean(-1)  # (decays, rates)
+best_i, best_j = np.unravel_index(np.argmin(mean), mean.shape)
+memory = 1 / (lams[best_i] * etas[best_j] * 2000)  # at the peak, in runs
+none = mean[0].min() - mean.min()
+print(
+    f"lowest: rate {etas[best_j]:g}, decay {lams[best_i]:g}, memory {memory:.2f} runs"
+)
+print(
+    f"without decay, at its best rate {etas[mean[0].argmin()]:g}: {none:.3f} above it"
+)
 
-# %% [markdown]
-# With a memory of 2,500 steps or more decay cost less than a point, with 125 to 1,250 steps two to eight: where AdamW forgets within the run, it forgets what it has learnt. It helped
-# nowhere here, where 1,000 steps do not fit the data. Three seeds and no interval: a lead to test on your model, by halving $\eta$ and doubling $\lambda$.
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+x, y = np.log2(etas), np.log2(lams[1:])
 
-# %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### A batch that grows halves the updates; at what price four seeds do not say
 
-# %% [markdown]
-# Where the schedule would cut the rate by a factor $a$, cut it by $\sqrt a$ and let the batch grow by $a$ (Seesaw, for Adam; Meterez et al. 2025). The updates that are left are the mean factor
-# of the schedule: a half for the usual cosine, $2/\pi$ for a quarter of a wave, the 36 % saved that the paper reports. With AdamW, equal numbers of examples, batches of 16 up to 512:
+def with_memories(ax):
+    """Lines of equal ηλ, named by the memory at the peak, in runs."""
+    for share in (2, 1, 0.5, 0.2, 0.1, 0.05):
+        level = -np.log2(2000 * share)
+        ax.plot(x, level - x, color="0.55", linestyle=":", linewidth=1)
+        end = min(x[-1], level - y[0]) + 0.15
+        ax.annotate(f"{share:g}", (end, level - end), color="0.4", size=9)
+    place = (x[-1] + 0.12, np.log2(0.12))
+    ax.annotate("memory,\nin runs:", place, color="0.4", size=9)
+    ax.set_xticks(x, [f"{eta:g}" for eta in etas])
+    ax.set_yticks(y, [f"{lam:g}" for lam in lams[1:]])
+    ax.set(xlabel="peak rate η", ylabel="weight decay λ")
+    ax.set(xlim=(x[0] - 0.3, x[-1] + 0.7), ylim=(y[0] - 0.4, y[-1] + 0.3))
+    ax.grid(False)
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-@dataclass(frozen=True)
-class Listed(Schedule):
-    factors: tuple[float, ...]
-
-    @property
-    def length(self):
-        return len(self.factors) - 1
-
-    def formula(self, step):
-        return self.factors[step]
-
-
-def ramp(power, steps=2000, batch=16, most=512):
-    """Batch sizes, and the shape that keeps `power` of the cosine's fall."""
-    sizes, factors, made = [], [], 0
-    while made < steps * batch:
-        factor = CosineAnnealing(steps)(made // batch)
-        size = min(most, round(batch / max(factor, 1e-9)), steps * batch - made)
-        sizes.append(size)
-        factors.append(factor * (size / batch) ** (1 - power))
-        made += size
-    return sizes, Listed((*factors, factors[-1]))
-
+fig, ax = plt.subplots(figsize=(7.6, 4.2))
+look_of = {"colors": figures.shades(6), "linewidths": 1.4}
+levels = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32]
+rings = ax.contour(x, y, mean[1:] - mean.min(), levels, **look_of)
+ax.clabel(rings, fmt="+%.2f", fontsize=8.5)
+ax.plot(x, y[mean[1:].argmin(0)], "o", color="black", markersize=5)
+ax.plot(x[best_j], y[best_i - 1], "o", color="#D55E00", markersize=9)
+with_memories(ax)
+ax.set_title("Where the memory is short, the loss follows the product ηλ")
+figures.show(
+    "Contours of the loss above its lowest, over rate and decay on log axes, with "
+    "dotted lines of equal product. Towards the upper right the contours run along the "
+    "dotted lines; to the left they stand upright, where the rate is too low for any "
+    "decay. Dots: the best decay at each rate; the lowest is at a rate of 0.03."
+)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-grid = {"steps": 2000, "optimizer": "adamw", "count": 4}
-cosine = lab.tune(net, {"cosine": CosineAnnealing(2000)}, 0.002, lab.seeds(4), **grid)
-judged, _ = cosine.judged()
+cost = found[1:] - found[0]  # of decay, at the same rate: (decays, rates, seeds)
+diagonal = np.add.outer(np.arange(len(lams) - 1), np.arange(len(etas)))
+print("cost of decay, nats, at rate" + "".join(f"{eta:>9g}" for eta in etas))
+by_memory = {}
+for k in range(diagonal.max() + 1):
+    share = 1 / (lams[1] * etas[0] * 2**k * 2000)
+    cells = [f"{'.':>9}"] * len(etas)
+    for i, j in np.argwhere(diagonal == k):
+        cells[j] = f"{cost[i, j].mean():+9.3f}"
+    print(f"memory at the peak {share:5.2f} runs", *cells, sep="")
+    by_memory[round(share, 2)] = cost[diagonal == k].mean(0)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 rows = []
-for name, power in (("the root of it", 0.5), ("nothing", 0.0)):
-    sizes, listed = ramp(power)
-    grid |= {"steps": len(sizes), "batch_size": sizes}
-    ramped = lab.tune(net, {"ramp": listed}, 0.002, lab.seeds(4), **grid)
-    extra = 100 * (ramped.judged()[0]["ramp"] - judged["cosine"])
-    text = f"{len(sizes)} updates, rate cut by {name}: less cosine"
-    rows.append(lab.measure(text, extra, unit="points"))
+for share in (1.33, 0.67, 0.33, 0.17, 0.08):
+    text = f"memory of {share} runs: loss less that without decay, mean over rates"
+    rows.append(lab.measure(text, by_memory[share], unit="nats"))
 lab.claims(rows)
 
 # %% [markdown]
-# Half the updates. With the root rule the error is 1.2 points [−1.4, 3.8] above the cosine's, with a rate that is not cut at all −0.3 [−2.2, 1.6]: four seeds cannot tell the three apart. Serial steps are what is saved, and only if a batch of 512 takes your machine no longer than one of 16.
+# Read along the rows: over rates that differ by 32 the cost follows the memory. A third to two thirds of the run gains 0.027 nats [0.010, 0.045] in the mean over the rates, most where the rate is too low; a sixth gains nothing we can see; a twelfth costs 0.05 at every rate, a fiftieth 0.4 to 0.5: where
+# AdamW forgets within the run, it forgets what it has learnt. So when you change $\eta$, keep $\eta\lambda$, and start from a memory of half the run, $\lambda=2/(\eta T)$. Do not expect much: at the best rate decay gained 0.013 nats here, less than the 0.02 that matter.
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### A batch that grows halves the updates, and here the rate may stay
+
+# %% [markdown]
+# Where the schedule would cut the rate by a factor $a$, cut it by $\sqrt a$ and let the batch grow by $a$ (Seesaw, for Adam; Meterez et al. 2025). The updates that are left are the mean factor
+# of the schedule: a half for the usual cosine, $2/\pi$ for a quarter of a wave, the 36 % saved that the paper reports. The network of the path with AdamW, equal numbers of examples, batches of 16 up to 512,
+# recorded on 64 seeds; beside it a rate that is not cut at all until the batch is at its largest:
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+ramped, ramps = lab.recorded("batch_ramp"), lab.RECORDINGS["batch_ramp"].shapes
+rows = []
+for name, rule in (("root", "rate cut by the root"), ("held rate", "rate not cut")):
+    gap = ramped.compare(name, "cosine")
+    text = f"batch ramp, {ramps[name].length + 1} updates, {rule}: less cosine"
+    rows.append(
+        lab.claim(text, gap, no_difference=net.margin, unit="points")
+        if name == "held rate"
+        else lab.measure(text, gap, unit="points")
+    )
+lab.claims(rows)
+
+# %% [markdown]
+# Half the updates. A rate that is not cut, so that the batch does all of the annealing, ends level with the cosine (0.0 points [−0.4, 0.4]); the root rule costs 1.4 points [1.1, 1.8]. On this network a batch $a$ times as large anneals as much as a rate cut by $a$: SGD's rule of chapter 10, not the
+# root that is Adam's in theory. Try both. Serial steps are what is saved, and only if a batch of 512 takes your machine no longer than one of 16.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Two runs predict the others, and the best schedule
 
 # %% [markdown]
-# The multi-power law (Luo et al. 2025) writes the loss as a power of the summed rates, less what every drop of the rate has gained so far:
+# The multi-power law (Luo et al. 2025) writes the loss as a power of the summed rates $S$, less what every drop of the rate has gained so far:
 # $L_0+AS^{-\alpha}-B\sum_k(\eta_{k-1}-\eta_k)\bigl[1-(C\eta_k^{-\gamma}S_k+1)^{-\beta}\bigr]$, with $S_k$ the sum of rates since drop $k$. Seven
-# constants, fitted on two curves of the easy quadratic: a held rate, and one drop to a fifth in the middle.
+# constants, fitted on two curves: a held rate, and one that drops twice, to 0.4 after half of the run and to 0.1 after three quarters. (Of one drop alone $\gamma$ cannot be told from $C$.)
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-easy = lab.NoisyQuadratic.power_law(*TASKS["easy"], directions=300)
-top = easy.tune(RIVALS["WSD, 20 %"], T)[0]
-FIT_AT = np.arange(100, T + 1, 20)
-
-
+@np.errstate(all="ignore")
 def law(constants, rates, at):
     level, *logs = constants
     A, alpha, B, C, beta, gamma = np.exp(logs)
     total = np.append(0, np.cumsum(rates))
-    drops = np.flatnonzero(np.diff(rates)) + 1
+    drops = np.flatnonzero(np.diff(rates) < 0) + 1
     out = []
     for t in at:
         k = drops[drops < t]
         reach = 1 - (C * rates[k] ** -gamma * (total[t] - total[k]) + 1) ** -beta
-        out.append(
-            level + A * total[t] ** -alpha - B * (rates[k - 1] - rates[k]) @ reach
-        )
-    return np.array(out)
+        gained = B * (rates[k - 1] - rates[k]) @ reach
+        out.append(level + A * total[t] ** -alpha - gained)
+    return np.nan_to_num(out, nan=1e9, posinf=1e9)
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
-half = np.where(np.arange(T) < T // 2, 1.0, 0.2)
-TRAIN = [top * np.ones(T), top * half]
-truth = [easy.loss(rates)[FIT_AT] for rates in TRAIN]
+def fit_law(runs, at, losses, level):
+    def misses(constants):
+        said = [np.maximum(law(constants, rates, at), 1e-9) for rates in runs]
+        return np.log(np.array(said) / losses).ravel()
+
+    starts = [(level, -1, -0.5, log_b, 1, -0.5, -0.5) for log_b in (-3, -1, 1)]
+    fits = [least_squares(misses, start, max_nfev=300) for start in starts]
+    return min(fits, key=lambda fit: fit.cost).x
 
 
-def misses(constants):
-    laws = [np.maximum(law(constants, rates, FIT_AT), 1e-9) for rates in TRAIN]
-    return np.concatenate([np.log(a / b) for a, b in zip(laws, truth, strict=True)])
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+def plans_of(T):
+    """Two to fit on, the others unseen."""
+    drops = Constant(0.4, T // 4).then(Constant(0.1))
+    two = {"held": Constant(), "two drops": Constant(total_iters=T // 2).then(drops)}
+    return two | {
+        "linear": PolynomialDecay(T),
+        "cosine": CosineAnnealing(T),
+        "WSD, 20 %": WSD(T, 0, 0.2, "linear"),
+        "WSD, 50 %": WSD(T, 0, 0.5, "linear"),
+    }
 
 
-constants = least_squares(misses, (0, -1, -0.3, -1, 1, -0.5, -0.5)).x
-UNSEEN = RIVALS | {"sqrt, 20 %": WSD(T), "cosine to 10 %": CosineAnnealing(T, 0.1)}
-print("final loss, in thousandths       law   exact")
-for name, plan in UNSEEN.items():
-    rates = top * np.maximum(plan.sample(T), 1e-4)
-    said, exact = law(constants, rates, [T])[0], easy.loss(rates)[-1]
-    print(f"{name:27} {1000 * said:8.2f} {1000 * exact:7.2f}")
-
-
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 def falling(z):
-    """A schedule that never rises, from 20 numbers."""
-    factors = np.exp(-np.append(0, np.cumsum(np.exp(z))))
-    return top * np.interp(np.arange(T), np.linspace(0, T - 1, 21), factors)
+    """21 factors from 1 downwards, evenly over the run."""
+    return np.exp(-np.append(0, np.cumsum(np.exp(z))))
 
 
-found = minimize(
-    lambda z: law(constants, falling(z), [T])[0],
-    np.full(20, math.log(0.1)),
-    method="L-BFGS-B",
-    options={"maxiter": 60},
-)
-winner, optimum = easy.loss(falling(found.x))[-1], easy.optimal(T, top).loss
-print(f"the law's own best schedule, run: {1000 * winner:.2f}")
-print(f"the best possible under this peak: {1000 * optimum:.2f}")
-print("its factors every 100 steps:", (falling(found.x)[::100] / top).round(2))
+def minimised(constants, top, T):
+    """The schedule that never rises for which the law says least."""
+
+    def said(z):
+        rates = top * np.interp(np.arange(T), np.linspace(0, T - 1, 21), falling(z))
+        return law(constants, rates, [T])[0]
+
+    starts = [np.full(20, math.log(step)) for step in (0.1, 0.02)]
+    kind = {"method": "L-BFGS-B", "bounds": [(-12, 3)] * 20, "options": {"maxiter": 60}}
+    found = min((minimize(said, z, **kind) for z in starts), key=lambda f: f.fun)
+    return Knots.rounded(T, falling(found.x)), found.fun
+
 
 # %% [markdown]
-# Every unseen shape within 3 %, and the schedule that minimises the law within 1 % of the best possible under that peak, though the law has seen two runs, neither of which falls smoothly: it holds two thirds of the run, and falls. (The constants are not all determined:
-# $\gamma$ went to zero, where $B$ and $C$ take its part.) Its authors report accurate forecasts for unseen schedules on language models. What it cannot see is an instability: nothing here diverges.
+# First the easy quadratic, whose losses are exact: what the law misses is its own fault.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+easy = lab.NoisyQuadratic.power_law(*TASKS["easy"], directions=300)
+top, looked = easy.tune(RIVALS["WSD, 20 %"], T)[0], np.arange(100, T + 1, 20)
+rates_of = {
+    name: top * np.maximum(plan.sample(T), 1e-4) for name, plan in plans_of(T).items()
+}
+exact = {name: easy.loss(rates) for name, rates in rates_of.items()}
+seen = ("held", "two drops")
+constants = fit_law(
+    [rates_of[n] for n in seen], looked, [exact[n][looked] for n in seen], 0
+)
+print("final loss, in thousandths       law   exact")
+for name, rates in rates_of.items():
+    said = law(constants, rates, [T])[0]
+    print(f"{name:27} {1000 * said:8.2f} {1000 * exact[name][-1]:7.2f}")
+plan, _ = minimised(constants, top, T)
+winner, optimum = easy.loss(top * plan.sample(T))[-1], easy.optimal(T, top).loss
+print(f"\nthe law's own best schedule, run: {1000 * winner:.2f}")
+print(f"the best possible under this peak: {1000 * optimum:.2f}")
+print("its factors:", " ".join(f"{factor:.2f}" for factor in plan.factors[::2]))
+
+# %% [markdown]
+# Every unseen shape within 2 %, and the schedule that minimises the law within 1 % of the best possible under that peak: it holds two thirds of the run, and falls.
+#
+# Now the path's transformer on the hard language: eight seeds, 600 steps, the test loss after every 20; the fit begins after 80.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+talk = lab.language_task(depth=1, context=4, language=LANGUAGES["hard"])
+settings = {"steps": 600, "batch_size": 16, "optimizer": "adamw", "evaluate": ["test"]}
+logged = np.arange(20, 601, 20)
+runs = lab.sweep(
+    talk, plans_of(600), [0.024], lab.seeds(8), eval_steps=logged, **settings
+)
+curves = dict(
+    zip(runs.schedules, runs.metrics["test_loss"][:, 0].mean(1)[:, 4:], strict=True)
+)
+rates_of = {
+    name: 0.024 * np.maximum(plan.sample(600), 1e-4)
+    for name, plan in plans_of(600).items()
+}
+constants = fit_law(
+    [rates_of[n] for n in seen], logged[4:], [curves[n] for n in seen], 0.9
+)
+plan, promised = minimised(constants, 0.024, 600)
+trained = lab.sweep(talk, {"law's best": plan}, [0.024], lab.seeds(8), **settings)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+print("final loss, nats     law  network")
+for name, rates in rates_of.items():
+    print(f"{name:15} {law(constants, rates, [600])[0]:9.3f} {curves[name][-1]:8.3f}")
+found = trained.at("test_loss")[0, 0]
+print(f"{'its own best':15} {promised:9.3f} {found.mean():8.3f}")
+print("its factors:", " ".join(f"{factor:.2f}" for factor in plan.factors[::2]))
+rows = []
+for name, others in zip(runs.schedules, runs.at("test_loss")[:, 0], strict=True):
+    text = f"the law's own best schedule, trained, less {name}"
+    gap = found - others
+    rows.append(
+        lab.claim(text, gap, below=0, unit="nats")
+        if name == "held"
+        else lab.measure(text, gap, unit="nats")
+    )
+lab.claims(rows)
+
+# %% [markdown]
+# The runs it was fitted on it meets within 0.003 nats. Those it has not seen it misses by 0.01 to 0.05, where 0.02 matter: it says 0.05 too much for the line, which falls from the start, and 0.03 too little for a cooldown of 20 %. As a forecast it fails here; its authors
+# report accurate ones for language models, in far longer runs. As a guide it does well: its own best schedule holds the rate for four fifths of the run and then falls, and *trained*, ends 0.022 nats [0.013, 0.031] below the cosine and 0.004 [0.001, 0.006] above the best of the six.
+# What the law cannot see is an instability: nothing here diverges.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Folklore, with verdicts
@@ -1068,6 +1341,7 @@ print("its factors every 100 steps:", (falling(found.x)[::100] / top).round(2))
 # - *"WSD is a free lunch."* The trunk is; each branch costs its cooldown, and 20 % of it is not the best that can be done.
 # - *"Large models behave unlike toys."* The exact toys put their schedules in the right order; our short run of a real transformer did not. Size is not all that differs: ask in which regime a run is.
 # - *"Averaging replaces decay."* It replaced a tuned cosine, not a tuned line, on the one network asked.
+# - *"μP finds the best rate for any width."* It carried the peak within a factor of 1.6, to a loss that a tuned standard network beats.
 
 # %% [markdown]
 # ## Exercises
@@ -1084,6 +1358,7 @@ print("its factors every 100 steps:", (falling(found.x)[::100] / top).round(2))
 # - A. Defazio, A. Cutkosky, H. Mehta, K. Mishchenko (2023). *Optimal linear decay learning rate schedules and further
 #   refinements.* arXiv:2310.07831.
 # - A. Defazio, X. Yang, H. Mehta, K. Mishchenko, A. Khaled, A. Cutkosky (2024). *The road less scheduled.* NeurIPS.
+# - K. Everett et al. (2024). *Scaling exponents across parameterizations and optimizers.* ICML.
 # - A. Hägele, E. Bakouch, A. Kosson, L. Ben Allal, L. von Werra, M. Jaggi (2024). *Scaling laws and compute-optimal
 #   training beyond fixed training durations.* NeurIPS.
 # - B. Li, Z. Wang, F. Chen, S. Zhao, R. Zheng, L. Wu (2026). *Optimal learning rate schedules under functional scaling
@@ -1104,3 +1379,5 @@ print("its factors every 100 steps:", (falling(found.x)[::100] / top).round(2))
 #   arXiv:2405.13698.
 # - K. Wen et al. (2024). *Understanding warmup-stable-decay learning rates: a river valley loss landscape
 #   perspective.* arXiv:2410.05192.
+# - G. Yang, E. J. Hu, I. Babuschkin, S. Sidor, X. Liu, D. Farhi, N. Ryder, J. Pachocki, W. Chen, J. Gao (2022).
+#   *Tensor programs V: tuning large neural networks via zero-shot hyperparameter transfer.* arXiv:2203.03466.

@@ -1,6 +1,6 @@
 """The lab: what the chapters experiment with. Needs the extra `book`: pip install 'lrlib[book]'."""
 
-from lrlib.lab import recorded_streams  # noqa: F401 (it adds to RECORDINGS)
+from lrlib.lab import recorded_pretraining, recorded_streams  # noqa: F401 (they add to RECORDINGS)
 from lrlib.lab.averaging import averaged
 from lrlib.lab.data import (
     Dataset,
