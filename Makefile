@@ -41,7 +41,8 @@ help:
 	@echo "                the first draw, which must give the same numbers)"
 	@echo "make record     train a recorded run (NAME=convnet; JOBS=n at a time; VERIFY=1 retrains some"
 	@echo "                runs and compares; without NAME, says what there is and what is stale;"
-	@echo "                once stopped, it goes on where it was)"
+	@echo "                once stopped, it goes on where it was; NAME=league also on a cluster:"
+	@echo "                EXECUTOR=tcp://10.0.0.5:8786, the address of a Dask scheduler)"
 	@echo "make exercises  make the student versions again"
 	@echo "make handout    make a zip archive for students (NAME=02_step_decay; CHAPTER=1: with the chapter;"
 	@echo "                SOLUTIONS=1: the solutions, for later)"
@@ -91,7 +92,8 @@ audit: $(VENV)/.dev
 		&& exit $$status
 
 record: $(VENV)/.dev
-	$(BIN)/python tools/record.py $(or $(NAME),list) $(if $(JOBS),--jobs $(JOBS)) $(if $(VERIFY),--verify)
+	$(BIN)/python tools/record.py $(or $(NAME),list) $(if $(JOBS),--jobs $(JOBS)) $(if $(VERIFY),--verify) \
+		$(if $(EXECUTOR),--executor $(EXECUTOR))
 
 exercises: $(VENV)/.dev
 	$(BIN)/python tools/notebooks.py release

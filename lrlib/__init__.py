@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from lrlib import _checks
+from lrlib import _checks, recipes
 from lrlib.choosing import CosineCycles, InverseSquareRootDecay, from_name
 from lrlib.composing import FromFunction, layer_groups
 from lrlib.constant import Constant
@@ -91,6 +91,7 @@ __all__ = [
     "noise_floor",
     "patience_needed",
     "plateau_delay",
+    "recipes",
     "register_schedule",
     "save_checkpoint",
     "scale_lr",

@@ -32,7 +32,7 @@ FLOORS = (
     {
         *("constant", "step_decay", "exponential_decay", "cosine_annealing", "warm_restarts"),
         *("cyclical", "one_cycle", "warmup", "pretraining", "choosing", "serialization"),
-        *("fixed_learning_rate", "plateau", "composing"),
+        *("fixed_learning_rate", "plateau", "composing", "recipes"),
     },
     {
         *("_optimizers", "_counting", "_resuming", "_writing", "_arguments", "_driving"),

@@ -4,6 +4,7 @@
     python tools/record.py NAME --verify        retrain some runs and compare; where they agree,
                                                 stamp the recording with the present code
     python tools/record.py list                 what there is, and what is stale
+    python tools/record.py league --executor tcp://10.0.0.5:8786    on a Dask cluster
 
 A unit (all peaks of one schedule and one seed) is one file in .recording/, written whole or not at
 all, so a recording that was stopped goes on where it was. Units of other code, data or settings are
@@ -256,18 +257,31 @@ def show() -> int:
 
 
 def main() -> int:
+    import record_league  # which builds on this module
+
+    from lrlib.lab.league import LEAGUES
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=[*RECORDINGS, "list"])
+    parser.add_argument("name", choices=[*RECORDINGS, *LEAGUES, "list"])
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
+    parser.add_argument("--executor", help="address of a Dask scheduler, for a league's units")
     parser.add_argument("--verify", action="store_true", help="retrain some runs and compare")
     parser.add_argument("--runs", type=int, default=8, help="how many, with --verify")
     arguments = parser.parse_args()
     if arguments.jobs < 1 or arguments.runs < 1:
         parser.error("--jobs and --runs must be at least 1")
+    if arguments.executor and arguments.name not in LEAGUES:
+        parser.error(f"--executor is for {', '.join(LEAGUES)}")
     if arguments.name == "list":
-        return show()
+        return max(show(), *map(record_league.show, LEAGUES))
+    if arguments.name in LEAGUES:
+        given = arguments.name, arguments.jobs, arguments.executor
+        if arguments.verify:
+            return record_league.verify(given[0], arguments.runs, *given[1:])
+        record_league.record_league(*given)
+        return 0
     if arguments.verify:
         return verify(arguments.name, arguments.runs, arguments.jobs)
     record(arguments.name, arguments.jobs)

@@ -1,7 +1,13 @@
 """The lab: what the chapters experiment with. Needs the extra `book`: pip install 'lrlib[book]'."""
 
-from lrlib.lab import recorded_pretraining, recorded_streams  # noqa: F401 (they add to RECORDINGS)
+from lrlib.lab import (
+    league,
+    recorded_defaults,  # noqa: F401 (it adds to RECORDINGS)
+    recorded_pretraining,  # noqa: F401 (it adds to RECORDINGS)
+    recorded_streams,  # noqa: F401 (it adds to RECORDINGS)
+)
 from lrlib.lab.averaging import averaged
+from lrlib.lab.control import PPO, shortfall
 from lrlib.lab.data import (
     Dataset,
     Fresh,
@@ -11,6 +17,7 @@ from lrlib.lab.data import (
     load_mnist1d,
     load_text,
 )
+from lrlib.lab.defaults import Default, defaults, fine_tuned, spread_between_seeds
 from lrlib.lab.descending import descend
 from lrlib.lab.evidence import (
     ClaimError,
@@ -46,14 +53,17 @@ from lrlib.lab.settings import device, scale, seed_offset, seeds, steps
 from lrlib.lab.streams import continual_task, in_order
 from lrlib.lab.sweep import SGD, AdamW, batches, sweep
 from lrlib.lab.tuning import tune
+from lrlib.lab.vit import vit, vit_task
 from lrlib.lab.watching import Watched, WatchedResult, watch
 
 __all__ = [
     "MARGINS",
+    "PPO",
     "RECORDINGS",
     "SGD",
     "AdamW",
     "ClaimError",
+    "Default",
     "Dataset",
     "Estimate",
     "Evidence",
@@ -78,13 +88,16 @@ __all__ = [
     "claims",
     "continual_task",
     "convnet",
+    "defaults",
     "descend",
     "device",
     "digits_task",
+    "fine_tuned",
     "half_interval",
     "images_task",
     "in_order",
     "language_task",
+    "league",
     "load_digits",
     "load_images",
     "load_mnist1d",
@@ -97,6 +110,8 @@ __all__ = [
     "seed_offset",
     "seeds",
     "sharpness",
+    "shortfall",
+    "spread_between_seeds",
     "squared_error",
     "steps",
     "sweep",
@@ -105,5 +120,7 @@ __all__ = [
     "token_loss",
     "transformer",
     "tune",
+    "vit",
+    "vit_task",
     "watch",
 ]

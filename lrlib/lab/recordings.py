@@ -270,8 +270,13 @@ RECORDINGS = {
 
 def code_hash(recording: Recording | None = None) -> str:
     """SHA-256 of the code that decides a recorded number: its statements, not its comments."""
+    return hash_with(recording.code if recording else ())
+
+
+def hash_with(further: Sequence[str]) -> str:
+    """`code_hash` with further modules, relative to the package, that decide the number."""
     digest, package = hashlib.sha256(), Path(lrlib.__file__).parent
-    for name in _CODE + (recording.code if recording else ()):
+    for name in (*_CODE, *further):
         tree = ast.parse((package / name).read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
