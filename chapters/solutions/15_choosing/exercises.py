@@ -159,10 +159,10 @@ check_shares(shares)
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "project-answer", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # **Model answer.** The length is known: 6,000 updates. Noise limits the run: the loss is flat early and falls at
-# once with the rate. An average would be allowed, but needs its batch statistics computed anew, and a decay to zero does the same
-# work, so: no. A line to zero after a short warm-up, `Warmup(120, 1 / 121).then(PolynomialDecay(5880))`, or a cooldown over
-# half of the run; the regret in margins and its interval are those that the page states for that recipe, over the league's tasks, and
-# it may be more on a task unlike them. Runs: eight peaks, a factor of two apart, one seed, choose by validation; two peaks
+# once with the rate, so a decay pays, and a late one loses no progress. An average would do as well, and needs no length; but they know theirs, and with
+# batch normalisation its statistics would have to be computed anew: so, no. Hold the rate and cool down over the last
+# fifth, `recipes.wsd_20(6_000, warmup=120)`; the regret, in margins, and its interval are those that the page prints beside this line, over the
+# league's tasks, and it may be more on a task unlike them. Runs: eight peaks, a factor of two apart, one seed, choose by validation; two peaks
 # between the best ones; then three seeds at the chosen peak, whose mean is what we report; of the rest, four for a second recipe at its
 # own peaks, and the last ones in reserve. If two recipes differ by less than the spread of their seeds, take the simpler one; if the best
 # peak lies on the grid's edge, widen it before anything else.
@@ -170,7 +170,7 @@ check_shares(shares)
 # **Rubric.**
 #
 # - 1 point: the three questions, each with its reason from the text (known; noise, since the loss falls at once; average: no, or yes with new batch statistics)
-# - 1 point: a decaying recipe as one line, with a regret and its interval from the page (no: "it is the best schedule")
+# - 1 point: a recipe that decays late or averages, as one line, with its regret and interval from the page (no: "it is the best schedule")
 # - 1 point: most runs go to the peak, some to new seeds that judge; and one sentence on what would change the choice
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "mine-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
