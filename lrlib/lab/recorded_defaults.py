@@ -176,7 +176,8 @@ RECORDINGS["ppo"] = ControlRecording(
     task="pole",
     shapes=_FALLS,
     peaks=dict.fromkeys(_FALLS, (0.0028, 0.0056, 0.0112, 0.0224, 0.0448))
-    | {"constant": (0.001, 0.002, 0.004, 0.008, 0.016)},
+    | {"constant": (0.001, 0.002, 0.004, 0.008, 0.016)}
+    | {"WSD 20 %": (0.0007, 0.0014, 0.0028, 0.0056, 0.0112)},
     seeds=16,
     steps=_POLE.updates,
     batch_size=_POLE.environments * _POLE.horizon // _POLE.minibatches,
