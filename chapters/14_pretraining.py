@@ -1061,7 +1061,7 @@ rows.append(lab.measure(text, gap, unit="nats"))
 lab.claims(rows)
 
 # %% [markdown]
-# Standard, the best peak falls as the width to the power −0.49 [−0.53, −0.45]: half of what the argument says, for not all weights move together. With μP it rises, by a power of 0.24 [0.18, 0.30]. A peak found at width 32 and used at 256
+# Standard, the best peak falls as the width to the power −0.49 [−0.53, −0.45]: half of what the argument says, in which all weights move together. With μP it rises, by a power of 0.24 [0.18, 0.30]. A peak found at width 32 and used at 256
 # costs 0.16 nats without μP and 0.02 with it. But what is carried is not the best there is: each at its own best peak, at width 256 μP ends 0.13 nats above the standard network, whose hidden layer it slows down. Everett et al. (2024) found on language models that
 # any parametrisation can carry its rates, given the right exponent for each layer, and that a standard one so treated did better than μP.
 
