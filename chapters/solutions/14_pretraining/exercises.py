@@ -100,12 +100,15 @@ from lrlib.exercises.pretraining import check_average
 
 check_average(average)
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "plan-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] nbgrader={"grade": false, "grade_id": "plan-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## 4. A run that may grow (3 points, 30 minutes, open-ended)
 #
 # Your group trains a language model for 50,000 steps. If the result is promising, the run will be extended to
 # 100,000, perhaps to 200,000. A first model has to be shown after 50,000, and once a week somebody wants to
-# evaluate the model as it is. Write down a plan of at most ten lines: the shape, what is saved and when,
+# evaluate the model as it is.
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "plan-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# **Question** (3 points). Write down a plan of at most ten lines: the shape, what is saved and when,
 # what is evaluated, how the peak is chosen; and say which sentence of your plan chapter 14 did *not* show.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "plan-answer", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
