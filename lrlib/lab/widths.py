@@ -26,7 +26,9 @@ class Scaled(nn.Linear):
         with torch.no_grad():
             self.weight.mul_(start / multiplier)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, x: Tensor
+    ) -> Tensor:
         return F.linear(x, self.weight * self.multiplier, self.bias)
 
 
