@@ -24,7 +24,7 @@ from lrlib.lab.folklore import folklore
 from scipy import stats
 
 figures.use_style()
-league = lab.league.recorded()
+league = lab.league.recorded("league")
 NAMES, TASKS = list(league.recipes), list(league.tasks)
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -833,7 +833,7 @@ print(f"of branch and the fixed rate's regret: {stats.spearmanr(x, y)[0]:.2f}")
 # | contest | what is equal | what it found | of schedules |
 # | --- | --- | --- | --- |
 # | AlgoPerf (Kasimbeg et al. 2025) | hardware, eight workloads; five tuning runs each, or none | Distributed Shampoo 28 % faster than the baseline; without tuning, Schedule-Free AdamW 8 % | a cyclical rate, warm-up and cosine in each cycle, came fourth with five runs (score 0.63; the winner's 0.78) |
-# | Schmidt et al. (2021) | fifteen optimizers, more than 50,000 runs | no winner on all tasks; trying several optimizers at their defaults does about as well as tuning one | a schedule is one of the settings they vary; ours asks of it alone |
+# | Schmidt et al. (2021) | fifteen optimizers, more than 50,000 runs | no winner on all tasks; trying several optimizers at their defaults does about as well as tuning one | it asks of optimizers what this chapter asks of schedules |
 # | modded-nanogpt, optimisation track (Jordan et al. 2026) | data, batch, model; fewest steps to 3.28 nats | Muon 3,600 steps, tuned by others 3,250, all inventions since 2,680 | held, then cooled along a power of 1.2; its authors add that in this record the shape may do little against a WSD |
 #
 # The last is the closest to this chapter in spirit, and its rules are worth copying. A run counts if $(3.28-\bar L)\sqrt n\ge0.004$, which is a one-sided
