@@ -101,7 +101,8 @@ def seeds_apart(league: League, recipes: Sequence[str] | None = None) -> Shares:
     For the recorded league "league_seeds", whose seeds count through draws of the data, initial
     weights, and orders of the batches. Within each cell (a recipe at a peak), data and weights are
     crossed and orders of batches nested in both; the mean of every part over the cells, estimated
-    without bias (and at least 0), in shares of their sum, in the task's own unit.
+    without bias (and at least 0), in shares of their sum, in the task's own unit. "data" is all
+    that a draw decides: where each has a test set of its own (images), the luck of that is in it.
 
     Raises ValueError if the seeds of a task are not drawn apart, or for an unknown recipe.
     """
