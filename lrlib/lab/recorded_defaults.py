@@ -97,7 +97,7 @@ RECORDINGS["vit"] = VisionRecording(
     shapes=_VIT_SHAPES,
     peaks=dict.fromkeys(_VIT_SHAPES, (0.001, 0.002, 0.004, 0.008, 0.016, 0.032))
     | {"constant": (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)},
-    seeds=6,
+    seeds=5,
     steps=_VIT_STEPS,
     batch_size=32,
     data_files=("mnist5k.npz",),
