@@ -109,7 +109,7 @@ SPANS = {
 shares = {known: lab.league.variance(league, span) for known, span in SPANS.items()}
 apart = lab.league.seeds_apart(lab.league.recorded("league_seeds"))
 DRAWN = {"data": ("#4D4D4D", "data"), "weights": ("#8C8C8C", "weights")}
-DRAWN |= {"data × weights": ("#A8A8A8", "both"), "batches": ("#D0D0D0", "batches")}
+DRAWN |= {"data × weights": ("#A8A8A8", "both"), "batches": ("#D0D0D0", "order")}
 PARTS = {
     "peak": ("#0072B2", "peak"),
     "peak × shape": ("#7FB2D5", "both"),
@@ -119,7 +119,7 @@ PARTS = {
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-def stacked(ax, y, parts, colors):
+def stacked(ax, y, parts, colors, least=0.075):
     """One bar of shares, each named and numbered where there is room."""
     start = 0.0
     for name, share in parts.items():
@@ -127,7 +127,7 @@ def stacked(ax, y, parts, colors):
         ax.barh(y, share, left=start, color=color, height=0.72)
         ink = "white" if color in ("#0072B2", "#D55E00", "#4D4D4D") else "black"
         text = {"ha": "center", "va": "center", "color": ink, "fontsize": 9}
-        if share > 0.075:
+        if share > least:
             ax.text(start + share / 2, y, f"{word}\n{100 * share:.0f}", **text)
         start += share
 
@@ -139,7 +139,7 @@ for y, found in enumerate(reversed(shares.values())):
 left.set_yticks(range(len(SPANS)), list(reversed(SPANS)))
 left.set_ylabel("peak known within")
 for y, row in enumerate(apart.shares[::-1]):
-    stacked(right, y, dict(zip(apart.parts, row, strict=True)), DRAWN)
+    stacked(right, y, dict(zip(apart.parts, row, strict=True)), DRAWN, 0.12)
 right.set_yticks(range(len(apart.tasks)), apart.tasks[::-1])
 plain = {"fontsize": 9.5, "fontweight": "normal"}
 left.set_title("all runs: shares of the variance (%)", **plain)
