@@ -22,6 +22,7 @@ import numpy as np
 # best recipe's, in margins: divided by `margin`, the smallest difference that matters. Return an array with one
 # regret for each recipe. (No run of another seed has diverged at a peak that is chosen.)
 
+
 # %% nbgrader={"grade": false, "grade_id": "regret", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def regret(val, test, margin):
     """How many margins each recipe ends behind the best one."""
@@ -30,6 +31,7 @@ def regret(val, test, margin):
     scores = np.array([test[r, p, 1:].mean() for r, p in enumerate(chosen)])
     return (scores - scores.min()) / margin
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "regret-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.choosing import check_regret
@@ -72,6 +74,7 @@ check_regret(regret)
 # other seeds at that peak. Every seed in turn is the one that chooses: return the mean promise and the mean of what is kept.
 # (`runs` divides the number of peaks.)
 
+
 # %% nbgrader={"grade": false, "grade_id": "bought", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def bought(results, runs):
     """What the best of so many runs promises, and what it keeps."""
@@ -84,6 +87,7 @@ def bought(results, runs):
         kept.append(np.delete(chosen, seed).mean())
     return np.mean(promised), np.mean(kept)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "bought-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.choosing import check_bought
@@ -128,6 +132,7 @@ for runs in (1, 3, 6, 12):
 # shape and not another, and luck) is the rest. Return four shares of the whole variance, which add up to 1: peak,
 # shape, seed, rest. Variances divide by the number of values, as `np.var` does.
 
+
 # %% nbgrader={"grade": false, "grade_id": "shares", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def shares(table):
     """The shares of the variance that peak, shape and seed explain, and the rest."""
@@ -138,6 +143,7 @@ def shares(table):
     seed = table.mean(axis=(0, 1)).var() / total
     return peak, shape, seed, 1 - peak - shape - seed
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "shares-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.choosing import check_shares
@@ -181,12 +187,14 @@ check_shares(shares)
 # line, `lrlib.PolynomialDecay(total_steps)`: the final loss over the line's, the square root of the product of both tasks, must be below
 # 0.98. The first update must not be wasted on a rate of 0.
 
+
 # %% nbgrader={"grade": false, "grade_id": "mine", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def mine(total_steps):
     """A shape for a run of this length."""
     ### BEGIN SOLUTION
     return lrlib.ExponentialDecay.to_factor(0.05, total_steps)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "mine-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 from lrlib.exercises.choosing import check_mine
