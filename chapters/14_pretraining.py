@@ -723,7 +723,7 @@ for name, value in seen.items():
 # steps of warm-up; AdamW. One seed: the standard deviation of a rerun, 0.0014 nats, is what the machine's arithmetic does, and less than another seed would. Peaks of 0.1 were run too, and never best.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### The transition is real at 1,000 steps, its law far away
+# ### The best schedule's power grows with the length, and at 1,000 steps is far from its limit
 
 # %% [markdown]
 # Li et al. (2026) give the best schedule on easy tasks as $(1-t/T)^{2\beta-1}$ for long runs, with the capacity $\beta$: a square for $\beta=1.5$, a cube for 2. What
@@ -936,7 +936,7 @@ lab.claims(rows)
 
 # %% [markdown]
 # At one rate, the same for all three lengths, Schedule-Free ends 4.2 points [2.4, 5.9] below the average at 500 steps, 3.1 [2.0, 4.2] below at 1,000, and level at 2,000 (0.4 [−0.7, 1.5]), each at its best of the rates tried. It is below the
-# tuned line too at 500 and 1,000 steps, and 2.9 points [1.4, 4.5] above it at 2,000. The quadratic foretold none of it.
+# tuned line too at 500 and 1,000 steps, and 2.9 points [1.4, 4.5] above it at 2,000. The quadratic foretold the loss at 2,000, not the wins before.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### The best peak falls with the length, and by how much depends on the task
@@ -1058,7 +1058,7 @@ lab.claims(rows)
 
 # %% [markdown]
 # Standard, the best peak falls as the width to the power −0.49 [−0.53, −0.45]: half of what the argument says, in which all weights move together. With μP it rises, by a power of 0.24 [0.18, 0.30]. A peak found at width 32 and used at 256
-# costs 0.16 nats without μP and 0.02 with it. But what is carried is not the best there is: each at its own best peak, at width 256 μP ends 0.13 nats above the standard network, whose hidden layer it slows down. Everett et al. (2024) found on language models that
+# costs 0.16 nats without μP and 0.02 with it. But what is carried is not the best there is: each at its own best peak, at width 256 μP ends 0.13 nats above the standard network, perhaps because it slows the hidden layer down. Everett et al. (2024) found on language models that
 # any parametrisation can carry its rates, given the right exponent for each layer, and that a standard one so treated did better than μP.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true

@@ -654,6 +654,7 @@ trace.assert_matches(shape, peak=peak_lr)
 # - *Margins first.* Those of the whole book (`lab.MARGINS`); for the pole 25 of 500 steps. What diverged counts as a guess.
 # - *Average* holds the rate and is evaluated on the growing average of its weights (chapter 14); *plateau* has chapter 11's rule, with a
 #   patience of a tenth of the run.
+# - *Names*: *WSD 20 %* holds the rate, and cools down over the last fifth as $1-\sqrt s$; *step* and *30/60/90* divide by ten after 50 and 75 %, or 30, 60 and 90 % of the run.
 #
 # Intervals are Student's, over tasks: what to expect of one more task of this kind. All tasks are small, and yours is not drawn
 # from them.
@@ -796,11 +797,11 @@ print(f"{12 * len(NAMES)} runs, twelve on each recipe: {everything.mean():.2f}")
 
 # %% [markdown]
 # Six runs, a factor of two apart, do about what twelve do; three, a factor of four apart, cost the leaders 0.2 to 0.3 margins. A search over shapes with one seed
-# is worth nothing here: three runs on each of four good recipes, or twelve on each of all fifteen, end behind the cooldown alone, since the best of many runs of one seed is partly its
-# luck. The runs are better spent on seeds.
+# gains nothing on the best recipe: three runs on each of four good ones, or twelve on each of all fifteen, end behind the cooldown alone, though ahead of most recipes chosen
+# blind. The best of many runs of one seed is partly its luck.
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ### Which decay? On quadratics the room above the best rate says it, on networks nothing we tried
+# ### Which decay? On quadratics the room above the best rate says it; on networks we cannot tell
 
 # %% [markdown]
 # The branch says whether decay pays. Which decay, early or late, is another question. On quadratics the *room* answers it: how many times the best fixed rate
@@ -893,7 +894,7 @@ for name, cost in zip(NAMES, moved, strict=True):
 
 # %% [markdown]
 # The cooldowns and the average can move in where a fixed rate lived: they hold it for most of the run, so tune a fixed rate, and you have tuned
-# them nearly. What lowers the rate early needs a higher peak, exponential decay and the line nearly three times as high.
+# them nearly (what is lost stands above). Exponential decay and the line need a peak nearly three times as high.
 #
 # One-cycle and the inverse root rise by themselves, so `warmup` changes nothing there; do not put another before them.
 
