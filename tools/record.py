@@ -21,6 +21,7 @@ import json
 import os
 import platform
 import random
+import re
 import sys
 import time
 import zipfile
@@ -60,7 +61,8 @@ def units(recording: Recording) -> list[Unit]:
 
 def part_path(folder: Path, unit: Unit) -> Path:
     shape, seed = unit
-    return folder / f"{shape.replace(' ', '-').replace('%', 'pc')}.{seed}.npz"
+    words = re.sub(r"[^\w.]+", "-", shape.replace("%", "pc").replace("μ", "mu"), flags=re.ASCII)
+    return folder / f"{words}.{seed}.npz"
 
 
 def packed(arrays: dict[str, np.ndarray]) -> bytes:
