@@ -12,23 +12,17 @@ import numpy as np
 import pytest
 import record
 import record_league
-from test_recorded import forks
+from test_league import network
+from test_recorded import digits_alone, forks
 
 from lrlib import PolynomialDecay, recipes
-from lrlib.lab import StaleRecording, data, recordings
-from lrlib.lab.league import LEAGUES, LeagueTask, Network, cells, playing, recorded
+from lrlib.lab import StaleRecording, recordings
+from lrlib.lab.league import LEAGUES, LeagueTask, cells, playing, recorded
 from lrlib.lab.league import recording as units_of
 from lrlib.lab.league.playing import staleness
-from lrlib.lab.models import digits_task
 from lrlib.recipes import RECIPES, Recipe, Row
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def network(**changed):
-    settings = {"name": "digits", "margin": 1.0, "worst": 90.0, "steps": 50, "middle": 0.1}
-    settings |= {"make": digits_task, "seeds": 3, "batch_size": 16, "data_files": ("digits.npz",)}
-    return Network(**settings | changed)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,11 +48,7 @@ SOME = {name: RECIPES[name] for name in ("linear", "average", "plateau")}
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """A folder with the digits, where "league" is a tiny one of two tasks and three recipes."""
-    (tmp_path / "data").mkdir()
-    for name in ("digits.npz", "SHA256SUMS"):
-        shutil.copy(data.DATA_DIR / name, tmp_path / "data")
-    monkeypatch.setattr(data, "DATA_DIR", tmp_path / "data")
-    monkeypatch.setattr(record, "ROOT", tmp_path)
+    digits_alone(tmp_path, monkeypatch)
     tasks = {task.name: task for task in (network(), valley(seeds=4))}
     monkeypatch.setitem(LEAGUES, "league", tasks)
     some = dict(SOME)

@@ -45,14 +45,19 @@ forks = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def course(tmp_path, monkeypatch):
-    """A folder with the digits, where "tiny" is the name of a recording."""
+def digits_alone(tmp_path, monkeypatch):
+    """Make the folder that recordings are made in, with the digits for its data."""
     (tmp_path / "data").mkdir()
     for name in ("digits.npz", "SHA256SUMS"):
         shutil.copy(data.DATA_DIR / name, tmp_path / "data")
     monkeypatch.setattr(data, "DATA_DIR", tmp_path / "data")
     monkeypatch.setattr(record, "ROOT", tmp_path)
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A folder with the digits, where "tiny" is the name of a recording."""
+    digits_alone(tmp_path, monkeypatch)
     monkeypatch.setitem(RECORDINGS, "tiny", TINY)
     return tmp_path
 
